@@ -40,7 +40,7 @@ const COMPRESSIONS: ReadonlyMap<string, Pick<ArtefactName, "compression" | "unsu
 ]);
 
 /** YYYY.MM.DD as archiso writes it, not a part of a longer number. */
-const DATE = /(?<![0-9])([0-9]{4})\.([0-9]{2})\.([0-9]{2})(?![0-9])/g;
+const DATE = /(?<!\d)(\d{4})\.(\d{2})\.(\d{2})(?!\d)/g;
 
 /**
  * Reads a file name such as `core.db.tar.gz`, `core.files`, `archlinux-2026.11.01-x86_64.iso`. Controlled by: the client.

@@ -47,6 +47,8 @@ export interface Expectation {
   readonly name: string | undefined;
   /** Types that the client's rules could allow at all: another one is refused as early as it shows. */
   readonly types: ReadonlySet<ArtefactType>;
+  /** The most bytes that those rules allow: an artefact that announces more is refused before they have been sent. */
+  readonly maxBytes: number;
 }
 
 /**
