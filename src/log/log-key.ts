@@ -1,0 +1,57 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { Fault } from "../outcome.ts";
+import { type NoteSigner, verifierKey } from "./signed-note.ts";
+
+/** The key that signs checkpoints: Ed25519, PKCS #8 PEM, in a file of the state directory that only its owner reads. */
+
+/** Name of the log key's file in the state directory. */
+export const LOG_KEY_FILE = "log.key";
+
+/** Makes a new log key and writes it durably to `path` (mode 0600), which MUST NOT exist: EEXIST is thrown as it is. */
+export function writeNewLogKey(path: string, origin: string): NoteSigner {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  const file = openSync(path, "wx", 0o600);
+  try {
+    writeSync(file, privateKey.export({ type: "pkcs8", format: "pem" }));
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  return noteSigner(privateKey, origin);
+}
+
+/**
+ * Reads the log key of the log `origin`. Missing: Fault `no-state`; unreadable: `key-unavailable`; not an Ed25519
+ * private key: `log-broken`.
+ */
+export function readLogKey(directory: string, origin: string): NoteSigner {
+  const pem = readPem(join(directory, LOG_KEY_FILE));
+  try {
+    return noteSigner(createPrivateKey(pem), origin);
+  } catch (cause) {
+    throw new Fault("log-broken", "the log key is not an Ed25519 private key in PEM", { cause });
+  }
+}
+
+function readPem(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") {
+      throw new Fault(
+        "no-state",
+        "the state directory holds no log key; `signer init` makes log and key together",
+        {
+          cause,
+        },
+      );
+    }
+    throw new Fault("key-unavailable", "the log key cannot be read", { cause });
+  }
+}
+
+function noteSigner(privateKey: KeyObject, origin: string): NoteSigner {
+  return { verifier: verifierKey(origin, createPublicKey(privateKey)), privateKey };
+}
