@@ -1,0 +1,92 @@
+import * as v from "valibot";
+import { ARTEFACT_TYPES } from "../artefact/artefact.ts";
+import { parseAddressRange } from "../policy/address-range.ts";
+import { parseLimit } from "../policy/limit.ts";
+import { parseNamePattern } from "../policy/name-pattern.ts";
+import { parseDuration, parseSize } from "../policy/quantity.ts";
+import { parseKeyName } from "../request/request.ts";
+
+/** A string that `parse` understands; the message says what was expected. */
+function text<T>(expected: string, parse: (text: string) => T | undefined) {
+  return v.pipe(
+    v.string(`expected ${expected}`),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      const value = parse(dataset.value);
+      if (value !== undefined) return value;
+      addIssue({ message: `expected ${expected}` });
+      return NEVER;
+    }),
+  );
+}
+
+function matching(expected: string, pattern: RegExp) {
+  return text(expected, (value) => (pattern.test(value) ? value : undefined));
+}
+
+function listOf<const TItem extends v.GenericSchema>(expected: string, item: TItem) {
+  return v.pipe(
+    v.array(item, `expected a list of ${expected}`),
+    v.nonEmpty(`expected at least one of ${expected}`),
+  );
+}
+
+/** Also the length of a file name in the credentials folder; no path can be written with it. */
+const identifier = matching("1 to 64 characters of a-z, 0-9, _ and -", /^[a-z0-9][a-z0-9_-]{0,63}$/);
+const absolutePath = matching("an absolute path", /^\/[^\0\n]{0,4095}$/);
+const size = text('a size such as "64 MiB"', parseSize);
+const duration = text('a duration such as "30 s", "24 h" or "14 days"', parseDuration);
+const limit = text('a limit such as "60 per hour", "1 per month" or "5 per 30 days"', parseLimit);
+
+const limits = v.array(limit, "expected a list of limits");
+
+/** Longest a v4 signature can live, in seconds (RFC 9580 §5.2.3.18: four octets). */
+const MAX_EXPIRY_MS = (2 ** 32 - 1) * 1000;
+
+const rule = v.strictObject({
+  id: identifier,
+  client: identifier,
+  from: v.optional(
+    listOf("addresses", text('an address or a range such as "2001:db8::/64"', parseAddressRange)),
+  ),
+  type: v.picklist(ARTEFACT_TYPES, 'expected "db", "files" or "iso"'),
+  names: v.optional(listOf("names", text("a file name, with * as wildcard", parseNamePattern))),
+  key: identifier,
+  max_size: v.optional(size),
+  max_expanded_size: v.optional(size),
+  allow_empty: v.optional(v.boolean("expected true or false"), false),
+  limits: v.optional(limits, []),
+  limits_per_name: v.optional(limits, []),
+  signature_expires: v.optional(
+    v.pipe(
+      duration,
+      v.maxValue(MAX_EXPIRY_MS, "expected at most 136 years"),
+      v.minValue(1000, "expected at least 1 s"),
+    ),
+  ),
+});
+
+const key = v.strictObject({
+  file: absolutePath,
+  passphrase_credential: v.optional(identifier),
+});
+
+/** The shape of signer.toml. An unknown key anywhere is an error. */
+export const configSchema = v.strictObject({
+  // tlog-checkpoint: non-empty, no spaces, no plus (which ends the name in a verifier key), no newline.
+  origin: matching(
+    "a name such as signer.example.org/repo, without spaces or +",
+    /^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$/,
+  ),
+  notation_domain: v.optional(v.string("expected a DNS name")),
+  state: absolutePath,
+  reissue_window: v.optional(duration, "24 h"),
+  journal: v.optional(absolutePath),
+  deadlines: v.optional(
+    v.strictObject({ idle: v.optional(duration, "30 s"), total: v.optional(duration, "1 h") }),
+    {},
+  ),
+  keys: v.record(text("key names of a-z, 0-9, _ and -", parseKeyName), key),
+  rules: listOf("rules", rule),
+});
+
+export type RawRule = v.InferOutput<typeof rule>;

@@ -1,0 +1,152 @@
+import { parse as parseToml, TomlError } from "smol-toml";
+import * as v from "valibot";
+import type { ArtefactType } from "../artefact/artefact.ts";
+import { Fault, quoted } from "../outcome.ts";
+import type { Rule } from "../policy/rule.ts";
+import type { KeyName } from "../request/request.ts";
+import type { Config, KeySource } from "./config.ts";
+import { configSchema, type RawRule } from "./config-schema.ts";
+
+/** The configuration cannot be used; `problems` are all that is wrong with it, one line each. */
+export class ConfigFault extends Fault {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    const count = problems.length === 1 ? "one mistake" : `${problems.length} mistakes`;
+    super("bad-configuration", `the configuration has ${count}: signer check names them`);
+    this.problems = problems;
+  }
+}
+
+const MIB = 1024 ** 2;
+const GIB = 1024 ** 3;
+/** pacman refuses a database of more than 128 MiB; an image has no such bound. */
+const DEFAULT_MAX_BYTES: Readonly<Record<ArtefactType, number>> = {
+  db: 128 * MIB,
+  files: 128 * MIB,
+  iso: 8 * GIB,
+};
+const DEFAULT_MAX_EXPANDED_BYTES = GIB;
+
+const DNS_NAME =
+  /^(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
+
+/**
+ * Reads the text of signer.toml.
+ * @throws ConfigFault with every mistake at once; a syntax error hides what comes after it
+ */
+export function parseConfig(toml: string): Config {
+  const raw = parseSyntax(toml);
+  const result = v.safeParse(configSchema, raw);
+  const problems = [...(result.issues ?? []).map(describeIssue), ...crossProblems(raw)];
+  if (!result.success || problems.length > 0) throw new ConfigFault(problems);
+  const { output } = result;
+  return {
+    origin: output.origin,
+    notationDomain: output.notation_domain ?? domainOf(output.origin),
+    stateDirectory: output.state,
+    keys: new Map(
+      Object.entries(output.keys).flatMap(([name, key]) => (key ? [[name as KeyName, keySource(key)]] : [])),
+    ),
+    rules: output.rules.map(makeRule),
+    reissueWindowMs: output.reissue_window,
+    deadlines: { idleMs: output.deadlines.idle, totalMs: output.deadlines.total },
+    journalFile: output.journal,
+  };
+}
+
+function parseSyntax(toml: string): Record<string, unknown> {
+  try {
+    return parseToml(toml);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const [what = "not TOML"] = error.message.replace("Invalid TOML document: ", "").split("\n");
+    throw new ConfigFault([`line ${error.line}, column ${error.column}: ${what}`]);
+  }
+}
+
+function describeIssue(issue: v.BaseIssue<unknown>): string {
+  const path = describePath(v.getDotPath(issue) ?? "");
+  if (issue.type === "strict_object" && issue.expected === "never") return `${path}: unknown key`;
+  if (issue.received === "undefined") return `${path}: missing`;
+  return `${path}: ${issue.message}${typeof issue.input === "string" ? `, not ${quoted(issue.input)}` : ""}`;
+}
+
+/** `rules.0.from.1` as people count: `rule 1, from`. The value itself is quoted beside it. */
+function describePath(dotPath: string): string {
+  const rule = /^rules\.(?<index>[0-9]+)(?:\.(?<key>[^.]+))?/.exec(dotPath)?.groups;
+  if (rule === undefined) return dotPath;
+  const place = `rule ${Number(rule["index"]) + 1}`;
+  return rule["key"] === undefined ? place : `${place}, ${rule["key"]}`;
+}
+
+/** What no single value shows; works on the raw document so that mistakes elsewhere do not hide these. */
+function crossProblems(raw: Record<string, unknown>): string[] {
+  return [...domainProblems(raw), ...ruleProblems(raw)];
+}
+
+function domainProblems(raw: Record<string, unknown>): string[] {
+  const { notation_domain: given, origin } = raw;
+  if (typeof given === "string")
+    return DNS_NAME.test(given) ? [] : [`notation_domain: expected a DNS name, not ${quoted(given)}`];
+  if (given !== undefined || typeof origin !== "string" || DNS_NAME.test(domainOf(origin))) return [];
+  return ["notation_domain: missing, and origin does not begin with a DNS name"];
+}
+
+function ruleProblems(raw: Record<string, unknown>): string[] {
+  if (!Array.isArray(raw["rules"])) return [];
+  const keyNames = new Set(Object.keys(isRecord(raw["keys"]) ? raw["keys"] : {}));
+  const seenIds = new Set<unknown>();
+  const problems: string[] = [];
+  for (const [index, rule] of raw["rules"].entries()) {
+    if (!isRecord(rule)) continue;
+    const { id, key, names, limits_per_name: perName } = rule;
+    if (typeof id === "string" && seenIds.has(id))
+      problems.push(`rule ${index + 1}, id: ${quoted(id)} stands twice`);
+    seenIds.add(id);
+    if (typeof key === "string" && !keyNames.has(key))
+      problems.push(`rule ${index + 1}, key: there is no [keys] entry ${quoted(key)}`);
+    if (
+      perName !== undefined &&
+      names === undefined &&
+      rule["type"] !== "iso" &&
+      rule["limits"] === undefined
+    )
+      problems.push(
+        `rules.${index}.limits_per_name: without names a client may invent any number of them: add limits`,
+      );
+  }
+  return problems;
+}
+
+function makeRule(raw: RawRule): Rule {
+  return {
+    id: raw.id,
+    client: raw.client,
+    from: raw.from,
+    type: raw.type,
+    names: raw.names,
+    key: raw.key as KeyName,
+    maxBytes: raw.max_size ?? DEFAULT_MAX_BYTES[raw.type],
+    maxExpandedBytes: raw.max_expanded_size ?? DEFAULT_MAX_EXPANDED_BYTES,
+    allowEmpty: raw.allow_empty,
+    limits: raw.limits,
+    limitsPerName: raw.limits_per_name,
+    signatureExpiresMs: raw.signature_expires,
+  };
+}
+
+function keySource(raw: {
+  readonly file: string;
+  readonly passphrase_credential?: string | undefined;
+}): KeySource {
+  return { file: raw.file, passphraseCredential: raw.passphrase_credential };
+}
+
+function domainOf(origin: string): string {
+  return origin.split("/", 1)[0] ?? "";
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
