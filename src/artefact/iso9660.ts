@@ -132,15 +132,16 @@ class ImageRecogniser implements Recogniser {
   #outcome: ImageFacts | Refusal | undefined;
   #receivedBytes = 0;
   #announcedBytes = Number.POSITIVE_INFINITY;
+  /** The sector that is being filled, with its first `#filled` bytes. */
   #wanted = 0;
-  #sector = Buffer.alloc(SECTOR_BYTES);
+  #sector = Buffer.alloc(0);
   #filled = 0;
 
   constructor(expectation: Expectation) {
     this.#steps = readImage(expectation, (volumeBytes) => {
       this.#announcedBytes = volumeBytes;
     });
-    this.#steps.next();
+    this.#step();
   }
 
   async push(chunk: Uint8Array): Promise<Refusal | undefined> {
@@ -176,7 +177,7 @@ class ImageRecogniser implements Recogniser {
     // Nothing but memory is held.
   }
 
-  /** Hands the filled sector over and learns which one is next, or the outcome. */
+  /** Hands the filled sector over (at first none) and learns which one is next, or the outcome. */
   #step(): void {
     const { done, value } = this.#steps.next(this.#sector);
     if (done) {

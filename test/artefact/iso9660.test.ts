@@ -451,6 +451,14 @@ describe("malformed images", () => {
     expect(await codeOf(image.subarray(0, 65536))).toBe("bad-image");
   });
 
+  test("a boot catalogue in the terminator is refused as soon as the terminator is there", async () => {
+    const image = good();
+    image.writeUInt32LE(TERMINATOR / SECTOR, BOOT + 71);
+    expect(await recognise(pieces(image.subarray(0, TERMINATOR + SECTOR), SECTOR))).toMatchObject({
+      code: "bad-image",
+    });
+  });
+
   test("the boot catalogue may be the image's last sector, and not a descriptor's", async () => {
     const image = Buffer.from(images["el-torito"]);
     const last = sectors(image) - 1;
@@ -469,7 +477,9 @@ describe("malformed images", () => {
     for (const at of [140, 158]) image.writeUInt32LE(18, PRIMARY + at);
     for (const at of [148, 162]) image.writeUInt32BE(18, PRIMARY + at);
     expect(await codeOf(image)).toBe("accepted");
-    images["no-pad"].copy(image, 17 * SECTOR, 17 * SECTOR, 19 * SECTOR); // Joliet, the terminator in the last sector
+    image.copy(image, 18 * SECTOR, 17 * SECTOR, 18 * SECTOR);
+    image.copy(image, 17 * SECTOR, 16 * SECTOR, 17 * SECTOR);
+    image.writeUInt8(2, 17 * SECTOR); // a supplementary descriptor, so that the terminator is the last sector
     expect(await codeOf(image)).toBe("bad-image");
   });
 
