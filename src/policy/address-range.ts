@@ -26,10 +26,11 @@ export function encodeAddressRange(range: AddressRange): string {
   return isWhole ? range.address : `${range.address}/${range.prefixLength}`;
 }
 
-/** Whether `address` lies in one of `ranges`. */
+/** Whether `address` lies in one of `ranges`; an IPv4 address never does in an IPv6 range, `::/0` included. */
 export function isInRanges(ranges: readonly AddressRange[], address: Address): boolean {
+  const ofFamily = ranges.filter((range) => family(range.address) === family(address));
   const list = new BlockList();
-  for (const range of ranges) list.addSubnet(range.address, range.prefixLength, family(range.address));
+  for (const range of ofFamily) list.addSubnet(range.address, range.prefixLength, family(range.address));
   return list.check(address, family(address));
 }
 
