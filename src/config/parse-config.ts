@@ -100,21 +100,12 @@ function ruleProblems(raw: Record<string, unknown>): string[] {
   const problems: string[] = [];
   for (const [index, rule] of raw["rules"].entries()) {
     if (!isRecord(rule)) continue;
-    const { id, key, names, limits_per_name: perName } = rule;
+    const { id, key } = rule;
     if (typeof id === "string" && seenIds.has(id))
       problems.push(`rule ${index + 1}, id: ${quoted(id)} stands twice`);
     seenIds.add(id);
     if (typeof key === "string" && !keyNames.has(key))
       problems.push(`rule ${index + 1}, key: there is no [keys] entry ${quoted(key)}`);
-    if (
-      perName !== undefined &&
-      names === undefined &&
-      rule["type"] !== "iso" &&
-      rule["limits"] === undefined
-    )
-      problems.push(
-        `rules.${index}.limits_per_name: without names a client may invent any number of them: add limits`,
-      );
   }
   return problems;
 }

@@ -123,9 +123,9 @@ signature_expires = "14 days"`;
     ["line 1, column", "origin = \n"],
     ["line 2, column", 'origin = "a.example"\norigin = "b.example"'],
   ])("says %s", (start, text) => {
-    expect(problems(text)).toEqual([
+    expect(problems(text)).toContainEqual(
       expect.stringMatching(new RegExp(`^${start.replace(/[[\]]/g, "\\$&")}`)),
-    ]);
+    );
   });
 
   it("quotes an escape sequence instead of printing it", () => {
