@@ -377,7 +377,12 @@ describe("malformed images", () => {
     ["no validation entry", "bad-image", (image) => validation(image, (entry) => entry.writeUInt8(2, 0))],
     ["an unknown platform", "bad-image", (image) => validation(image, (entry) => entry.writeUInt8(3, 1))],
     [
-      "reserved bytes in the validation entry",
+      "a reserved byte in the validation entry",
+      "bad-image",
+      (image) => validation(image, (entry) => entry.writeUInt8(1, 2)),
+    ],
+    [
+      "another reserved byte in it",
       "bad-image",
       (image) => validation(image, (entry) => entry.writeUInt8(1, 3)),
     ],
@@ -407,9 +412,12 @@ describe("malformed images", () => {
   });
 
   test.each<[what: string, bend: Bend]>([
+    ["a boot catalogue for x86", (image) => validation(image, (entry) => entry.writeUInt8(0, 1))],
+    ["a boot catalogue for PowerPC", (image) => validation(image, (entry) => entry.writeUInt8(1, 1))],
+    ["a boot catalogue for Mac", (image) => validation(image, (entry) => entry.writeUInt8(2, 1))],
     [
-      "a boot catalogue for another platform",
-      (image) => validation(image, (entry) => entry.writeUInt8(0, 1)),
+      "a boot catalogue that says who made it",
+      (image) => validation(image, (entry) => entry.fill("x", 4, 28)),
     ],
     ["a boot image of hard disk emulation", (image) => catalogue(image).writeUInt8(4, 33)],
     ["a boot image in the last sector", (image) => catalogue(image).writeUInt32LE(sectors(image) - 1, 40)],
