@@ -1,4 +1,4 @@
-import type { Hash } from "node:crypto";
+import type { Hash, Sign, Verify } from "node:crypto";
 
 /** Upper-case hex of a v4 OpenPGP fingerprint, 40 characters (RFC 9580 §5.5.4.2). */
 export type Fingerprint = string & { readonly Fingerprint: unique symbol };
@@ -21,6 +21,17 @@ export interface MessageHash {
   update(chunk: Uint8Array): void;
   /** A copy of the running SHA-512: finishing it leaves the original untouched. */
   sha512(): Hash;
+  /** What runs beside the hash; undefined where none of the keys named at the start needs it. */
+  readonly ecdsa: EcdsaStreams | undefined;
+}
+
+/**
+ * ECDSA with SHA-512 under way, fed with the same bytes as the hash; which key finishes them is open. Each can be
+ * finished once: one signature, one verification.
+ */
+export interface EcdsaStreams {
+  readonly sign: Sign;
+  readonly verify: Verify;
 }
 
 /** What a signature says besides the bytes. */
@@ -33,11 +44,8 @@ export interface SignatureTerms {
   readonly notations: readonly (readonly [name: string, value: string])[];
 }
 
-/**
- * A key that the configuration names. Implementations MUST verify each signature with the public key, recomputed from
- * the finished packet, before they return it, and MUST throw `Fault("signing-failed")` where that fails.
- */
-export interface SigningKey {
+/** What is known about a key that the configuration names, without its secret. */
+export interface KeyFacts {
   /** Its name in the configuration: `repo` of `[keys.repo]`. */
   readonly name: string;
   /** The certificate's primary key. */
@@ -45,7 +53,9 @@ export interface SigningKey {
   /** The key that signs: the primary or a signing subkey. */
   readonly fingerprint: Fingerprint;
   readonly algorithm: KeyAlgorithm;
+  /** What the key's maker typed: any text, to be shown only escaped. */
   readonly userId: string;
+  /** Creation of the key that signs. */
   readonly createdAt: Date;
   /** When the signing key or its primary stops being valid, whichever is first; undefined: never. */
   readonly expiresAt: Date | undefined;
@@ -53,6 +63,14 @@ export interface SigningKey {
   readonly armoredPublicKey: string;
   /** Why it must not sign at `now`; undefined where it may. */
   problemAt(now: Date): KeyProblem | undefined;
+}
+
+/**
+ * A key that the configuration names. Implementations MUST verify each signature with the public key, recomputed from
+ * the finished packet, before they return it, and MUST throw `Fault("signing-failed")` where that fails; they MUST
+ * throw `Fault("key-unusable")` where `problemAt(terms.createdAt)` says that the key must not sign.
+ */
+export interface SigningKey extends KeyFacts {
   /** Signs the bytes that `message` saw; `message` MUST have been started for this key. One v4 signature packet. */
   sign(message: MessageHash, terms: SignatureTerms): Promise<Uint8Array>;
 }
