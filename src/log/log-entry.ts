@@ -1,5 +1,6 @@
-import type { ArtefactType } from "../artefact/artefact.ts";
-import type { Code } from "../outcome.ts";
+import { ARTEFACT_TYPES, type ArtefactType } from "../artefact/artefact.ts";
+import { type Code, EXIT } from "../outcome.ts";
+import { type CanonicalValue, encodeCanonicalJson, parseCanonicalJson } from "./canonical-json.ts";
 
 /** What every entry has. `seq` and `time` are given by the ledger when it appends. */
 interface EntryBase {
@@ -19,7 +20,7 @@ interface ArtefactFields {
   readonly size?: number;
   readonly sha256?: string;
   readonly sha512?: string;
-  /** SHA-256(salt ‖ record) of the private record beside the entry, lower-case hex. */
+  /** SHA-256(salt ‖ record) of the private record beside the entry, lower-case hex. Given by the ledger. */
   readonly private?: string;
 }
 
@@ -29,13 +30,16 @@ export interface SignedFields extends ArtefactFields {
   readonly size: number;
   readonly sha256: string;
   readonly sha512: string;
-  /** Fingerprint of the key that signed. */
+  /** Fingerprint of the key that signed, upper-case hex. */
   readonly key: string;
   /** The whole signature packet, base64. */
   readonly signature: string;
   /** When the signature expires, RFC 3339; absent: never. */
   readonly expires?: string;
-  /** Counts and dates that the recogniser saw. */
+  /**
+   * Counts and dates that the recogniser saw; names are `[a-z][a-z0-9_]*`. `packages_sha256` is the digest of the package
+   * list beside the entry and is given by the ledger.
+   */
   readonly facts: Readonly<Record<string, string | number | boolean>>;
 }
 
@@ -45,33 +49,138 @@ export type EntryFields =
   /** The stored signature of entry `of`, delivered once more. */
   | ({ readonly kind: "reissued"; readonly of: number } & Omit<SignedFields, "facts" | "expires">)
   | ({ readonly kind: "refused"; readonly code: Code; readonly reason: string } & ArtefactFields)
-  /** `count` further refusals of this client and code between `from` and `to` that have no entry of their own. */
+  /**
+   * `count` further refusals of this client and code between `from` and `to` that have no entry of their own; without a
+   * client: of all clients that no rule names together.
+   */
   | {
       readonly kind: "refused-summary";
-      readonly client: string;
+      readonly client?: string;
       readonly code: Code;
       readonly count: number;
       readonly from: string;
       readonly to: string;
     }
-  /** The rules in force from here on: SHA-256 of their canonical form, and one line for each. */
+  /** The rules in force from here on: SHA-256 of their lines, and the lines. {@link configuredFields} makes it. */
   | { readonly kind: "configured"; readonly rules: string; readonly summary: readonly string[] }
-  /** An administrator says that now is right although it lies before the last entry. */
+  /** An administrator says that now is right although it lies before the last entry, whose time is `previous`. */
   | { readonly kind: "clock-accepted"; readonly previous: string }
-  /** The log begins: its origin. */
-  | { readonly kind: "started"; readonly origin: string };
+  /** The log begins: its origin, and the key (C2SP form) that signs its checkpoints. */
+  | { readonly kind: "started"; readonly origin: string; readonly verifier: string };
 
 export type EntryKind = EntryFields["kind"];
 
 /** One line of the log. */
 export type LogEntry = EntryBase & EntryFields;
+export type SignedEntry = LogEntry & { readonly kind: "signed" };
 
-/** What is about people, kept beside the entry; the entry holds only a commitment to it. */
-export interface PrivateRecord {
-  /** `--for WHO`: as the client says, unverified. */
-  readonly for?: string;
-  /** Address the request came from. */
-  readonly address?: string;
-  /** `SHA256:…` of the SSH key that logged in, where sshd says. */
-  readonly sshKey?: string;
+/** Longest line, in bytes, without a newline; C2SP's entry bundles could hold four times as much. */
+export const MAX_ENTRY_BYTES = 16 * 1024;
+
+type Check = (value: unknown) => boolean;
+interface Shape {
+  readonly required: Readonly<Record<string, Check>>;
+  readonly optional: Readonly<Record<string, Check>>;
+}
+
+const matching =
+  (pattern: RegExp): Check =>
+  (value) =>
+    typeof value === "string" && pattern.test(value);
+const text =
+  (maxLength: number): Check =>
+  (value) =>
+    typeof value === "string" && value.length > 0 && value.length <= maxLength;
+const count: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+const hex256 = matching(/^[0-9a-f]{64}$/);
+const hex512 = matching(/^[0-9a-f]{128}$/);
+const fingerprint = matching(/^[0-9A-F]{40}$/);
+const base64 = matching(/^(?=.{4,8192}$)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/);
+const artefactType: Check = (value) => ARTEFACT_TYPES.includes(value as ArtefactType);
+const code: Check = (value) => typeof value === "string" && Object.hasOwn(EXIT, value);
+const name = matching(/^[A-Za-z0-9@_+][A-Za-z0-9@._+-]{0,254}$/);
+
+/** Whether a value is a time as entries have it: RFC 3339, UTC, milliseconds, a day that exists, years 0000 to 9999. */
+export function isEntryTime(value: unknown): boolean {
+  if (typeof value !== "string" || !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(value)) return false;
+  const time = new Date(value);
+  return !Number.isNaN(time.getTime()) && time.toISOString() === value;
+}
+
+const facts: Check = (value) =>
+  isObject(value) &&
+  Object.keys(value).length <= 64 &&
+  Object.entries(value).every(
+    ([key, fact]) =>
+      /^[a-z][a-z0-9_]{0,63}$/.test(key) &&
+      (typeof fact === "boolean" ||
+        Number.isSafeInteger(fact) ||
+        (typeof fact === "string" && fact.length <= 1024)),
+  );
+const lines: Check = (value) => Array.isArray(value) && value.every((line) => typeof line === "string");
+
+const base = { seq: count, time: isEntryTime, kind: () => true };
+const artefact = { rule: text(255), type: artefactType, size: count, sha256: hex256, sha512: hex512 };
+const signature = { client: text(255), ...artefact, key: fingerprint, signature: base64 };
+
+const SHAPES: Readonly<Record<EntryKind, Shape>> = {
+  signed: {
+    required: { ...base, ...signature, facts },
+    optional: { name, private: hex256, expires: isEntryTime },
+  },
+  reissued: { required: { ...base, ...signature, of: count }, optional: { name, private: hex256 } },
+  refused: {
+    required: { ...base, client: text(255), code, reason: text(1024) },
+    optional: { ...artefact, name, private: hex256 },
+  },
+  "refused-summary": {
+    required: { ...base, code, count, from: isEntryTime, to: isEntryTime },
+    optional: { client: text(255) },
+  },
+  configured: { required: { ...base, rules: hex256, summary: lines }, optional: {} },
+  "clock-accepted": { required: { ...base, previous: isEntryTime }, optional: {} },
+  started: { required: { ...base, origin: text(255), verifier: text(512) }, optional: {} },
+};
+
+export const ENTRY_KINDS: readonly EntryKind[] = Object.keys(SHAPES) as EntryKind[];
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether every member is there that must be, none that may not, each of its form. */
+function isLogEntry(value: unknown): value is LogEntry {
+  if (!isObject(value)) return false;
+  const kind = value["kind"];
+  if (typeof kind !== "string" || !Object.hasOwn(SHAPES, kind)) return false;
+  const { required, optional } = SHAPES[kind as EntryKind];
+  return (
+    Object.keys(required).every((key) => Object.hasOwn(value, key)) &&
+    Object.entries(value).every(([key, member]) => {
+      if (Object.hasOwn(required, key)) return required[key]?.(member) === true;
+      return Object.hasOwn(optional, key) && (member === undefined || optional[key]?.(member) === true);
+    })
+  );
+}
+
+/**
+ * The line of an entry, without a newline: canonical JSON, printable ASCII. Throws a TypeError for an entry that
+ * {@link parseLogEntry} would refuse, or that is longer than {@link MAX_ENTRY_BYTES}: it must never get into a log.
+ */
+export function encodeLogEntry(entry: LogEntry): string {
+  if (!isLogEntry(entry))
+    throw new TypeError(`not a well-formed entry of kind ${(entry as EntryBase & EntryFields).kind}`);
+  const line = encodeCanonicalJson(entry as unknown as CanonicalValue);
+  if (line.length > MAX_ENTRY_BYTES) throw new TypeError(`an entry has at most ${MAX_ENTRY_BYTES} bytes`);
+  return line;
+}
+
+/**
+ * Reads one line. Undefined for everything that {@link encodeLogEntry} would not have written: another spelling, an
+ * unknown, missing or malformed member, an unknown kind, too long. Controlled by: whoever could write the log.
+ */
+export function parseLogEntry(line: string): LogEntry | undefined {
+  if (line.length > MAX_ENTRY_BYTES) return undefined;
+  const value = parseCanonicalJson(line);
+  return isLogEntry(value) ? value : undefined;
 }
