@@ -4,7 +4,5 @@ import { existsSync } from "node:fs";
 /** The executables under test run from `dist/`: never from an older one than the sources. */
 export function setup(): void {
   if (!existsSync("src/cli/signer.ts") || !existsSync("src/cli/signer-log.ts")) return;
-  execFileSync("node_modules/.bin/rolldown", ["-c", "rolldown.config.ts", "--log-level", "warn"], {
-    stdio: "inherit",
-  });
+  execFileSync("bash", ["scripts/build.sh"], { stdio: "inherit" });
 }

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Makes this checkout ready on a machine that has git, Node 20 or newer and npm. A second run installs nothing.
+#
+#   scripts/setup.sh [--for test|demo|bench]      test where left out
+#
+# npm packages, with the pinned Node among them; on Debian, as root, the packages that tests, demo and bench run; dist/.
+# Not root, or not Debian: says what is missing and how to get it, and ends with 1.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+case $* in
+"") purpose=test ;;
+"--for test" | "--for demo" | "--for bench") purpose=$2 ;;
+*)
+  echo "usage: scripts/setup.sh [--for test|demo|bench]" >&2
+  exit 64
+  ;;
+esac
+
+# A tool, the Debian package that has it, and what runs it.
+tools() {
+  cat <<'END'
+sshd      openssh-server          test demo
+ssh       openssh-client          test demo
+gpg       gnupg                   test demo bench
+gpg-agent gnupg                   test demo
+pacman    pacman-package-manager  test demo
+repo-add  pacman-package-manager  test demo
+makepkg   makepkg                 test demo
+bsdtar    libarchive-tools        test demo bench
+xorriso   xorriso                 test demo
+zstd      zstd                    test
+sq        sq                      test
+openssl   openssl                 bench
+END
+}
+
+npm_packages() {
+  # A copy of the lock file as installed: npm ci empties node_modules first, so that a copy in there means a whole install.
+  if cmp -s package-lock.json node_modules/.installed-lock.json; then return; fi
+  if ! command -v npm >/dev/null; then
+    echo "setup: npm is missing; it comes with Node: https://nodejs.org" >&2
+    exit 1
+  fi
+  echo "setup: installing npm packages"
+  npm ci --include=optional --include=dev --loglevel=error >/dev/null
+  cp package-lock.json node_modules/.installed-lock.json
+}
+
+# The pinned runtime is an npm package for Linux on x64 and arm64; elsewhere the one of the machine has to do.
+runtime() {
+  local node=node_modules/.bin/node version=none
+  [ -x "$node" ] || node=node
+  if version=$("$node" -p process.versions.node 2>/dev/null) && [ "${version%%.*}" -ge 24 ]; then return; fi
+  echo "setup: Node 24 or newer is needed, found ${version:-none}: https://nodejs.org" >&2
+  exit 1
+}
+
+debian_packages() {
+  local tool package purposes missing=() packages=()
+  while read -r tool package purposes; do
+    if [[ " $purposes " != *" $purpose "* ]] || PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null; then continue; fi
+    missing+=("$tool")
+    [[ " ${packages[*]-} " == *" $package "* ]] || packages+=("$package")
+  done < <(tools)
+  [ "${#missing[@]}" -gt 0 ] || return 0
+
+  if [ "$(id -u)" -ne 0 ] || [ ! -e /etc/debian_version ] || ! command -v apt-get >/dev/null; then
+    echo "setup: missing: ${missing[*]}" >&2
+    echo "setup: on Debian, as root: apt-get install ${packages[*]}" >&2
+    exit 1
+  fi
+  echo "setup: installing Debian packages: ${packages[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+}
+
+npm_packages
+runtime
+debian_packages
+bash scripts/build.sh
