@@ -116,7 +116,6 @@ signature_expires = "14 days"`;
       toml({ rule: `${minimal.rule}\nsignature_expires = "999999 days"` }),
     ],
     [
-      "rule 1, limits_per_name: bounds nothing",
       toml({ rule: `${minimal.rule}\nlimits_per_name = ["1 per hour"]` }),
     ],
     ["deadlines.idle: expected a duration", toml({ head: `${minimal.head}\ndeadlines = { idle = "soon" }` })],

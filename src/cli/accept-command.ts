@@ -1,0 +1,79 @@
+import { createReadStream, fstatSync, readFileSync } from "node:fs";
+import type { Readable } from "node:stream";
+import { type Answer, accept } from "../accept.ts";
+import { readConfigFile } from "../config/config-file.ts";
+import { type Journal, NO_JOURNAL, openJournal } from "../journal.ts";
+import { Ledger } from "../log/ledger.ts";
+import { Fault } from "../outcome.ts";
+import { reply, replyText } from "../reply.ts";
+import { type Peer, parseAuthInfo, parseConnection } from "../request/peer.ts";
+import type { Environment } from "./environment.ts";
+import { openHost } from "./open-host.ts";
+import { fail, say } from "./run.ts";
+
+/** What a file on stdin is read by, in bytes; a pipe gives what it has. */
+const FILE_CHUNK_BYTES = 256 * 1024;
+
+/** `signer accept`: answers the call that sshd hands over, on stdin and stdout. Returns the exit status. */
+export async function acceptCommand(
+  configFile: string,
+  client: string,
+  environment: Environment,
+): Promise<number> {
+  let journal: Journal = NO_JOURNAL;
+  try {
+    const config = readConfigFile(configFile);
+    journal = await openJournal(config.journalFile);
+    const ledger = Ledger.open(config.stateDirectory, { origin: config.origin });
+    try {
+      const host = openHost(config, ledger, journal, environment.credentialsDirectory);
+      const call = { client, command: environment.sshOriginalCommand, peer: readPeer(environment) };
+      return await send(await accept(host, call, openStdin()));
+    } finally {
+      ledger.close();
+    }
+  } catch (error) {
+    journal.error({ err: error, client }, error instanceof Fault ? error.code : "internal");
+    return fail("signer", error);
+  } finally {
+    // A client that goes on sending must not keep the process.
+    process.stdin.destroy();
+  }
+}
+
+async function send(answer: Answer): Promise<number> {
+  switch (answer.kind) {
+    case "refusal":
+      return say("signer", answer.code, answer.reason);
+    case "text":
+      await replyText(process.stdout, answer.text);
+      return 0;
+    case "signature":
+      await reply(process.stdout, answer.receipt);
+      return 0;
+  }
+}
+
+function readPeer({ sshConnection, sshUserAuth }: Environment): Peer | undefined {
+  const address = parseConnection(sshConnection);
+  return (
+    address && {
+      address,
+      sshKey: sshUserAuth === undefined ? undefined : parseAuthInfo(readAuthInfo(sshUserAuth)),
+    }
+  );
+}
+
+/** The file that sshd writes for each session; not there (ExposeAuthInfo no), there is nothing to say about the key. */
+function readAuthInfo(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function openStdin(): Readable {
+  if (!fstatSync(0).isFile()) return process.stdin;
+  return createReadStream("", { fd: 0, autoClose: false, highWaterMark: FILE_CHUNK_BYTES });
+}

@@ -1,0 +1,78 @@
+import { execFileSync } from "node:child_process";
+import { statSync } from "node:fs";
+import { checkFiles } from "../check/check-files.ts";
+import { checkKeys } from "../check/check-keys.ts";
+import { checkLog } from "../check/check-log.ts";
+import { checkSshd } from "../check/check-sshd.ts";
+import { type Finding, ok, problem } from "../check/finding.ts";
+import type { Config } from "../config/config.ts";
+import { readConfigFile } from "../config/config-file.ts";
+import { ConfigFault } from "../config/parse-config.ts";
+import { EXIT, Fault } from "../outcome.ts";
+
+export interface CheckOptions {
+  readonly config: string;
+  /** The account that SSH logs into; undefined: the owner of the state directory. */
+  readonly user?: string;
+  readonly sshdConfig: string;
+}
+
+const LABEL: Readonly<Record<Finding["level"], string>> = {
+  ok: "ok",
+  note: "note",
+  warning: "WARNING",
+  error: "ERROR",
+};
+
+/** `signer check`: everything that is wrong at once. Returns 0, or the exit status of the first error. */
+export async function checkCommand(options: CheckOptions, print: (line: string) => void): Promise<number> {
+  const findings = await examine(options);
+  for (const { level, area, text } of findings) print(`${LABEL[level].padEnd(8)} ${area.padEnd(14)} ${text}`);
+  const errors = findings.filter((finding) => finding.level === "error");
+  const warnings = findings.filter(({ level }) => level === "warning");
+  print("");
+  print(`${count(errors.length, "error")}, ${count(warnings.length, "warning")}`);
+  const [first] = errors;
+  return first === undefined ? 0 : EXIT[first.code];
+}
+
+async function examine(options: CheckOptions): Promise<readonly Finding[]> {
+  const config = readConfig(options.config);
+  if (Array.isArray(config)) return config;
+  const now = new Date();
+  return [
+    ok(
+      "configuration",
+      `${options.config}: ${count(config.rules.length, "rule")}, ${count(config.keys.size, "key")}`,
+    ),
+    ...checkFiles(config, options.config),
+    ...(await checkKeys(config, now)),
+    ...checkLog(config, now),
+    ...checkSshd(options.user ?? ownerOf(config.stateDirectory), options.sshdConfig),
+  ];
+}
+
+function readConfig(file: string): Config | Finding[] {
+  try {
+    return readConfigFile(file);
+  } catch (error) {
+    if (error instanceof ConfigFault)
+      return error.problems.map((text) => problem("configuration", error.code, text));
+    if (error instanceof Fault) return [problem("configuration", error.code, error.message)];
+    throw error;
+  }
+}
+
+/** The account's name as id(1) knows it, or its number. */
+function ownerOf(directory: string): string {
+  const uid = String(statSync(directory, { throwIfNoEntry: false })?.uid ?? process.geteuid?.() ?? 0);
+  try {
+    return execFileSync("/usr/bin/id", ["-un", uid], { encoding: "utf8", stdio: "pipe" }).trim();
+  } catch {
+    return uid;
+  }
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}

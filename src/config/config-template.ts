@@ -1,0 +1,76 @@
+/** What a new configuration starts with. */
+export interface ConfigTemplate {
+  readonly origin: string;
+  readonly stateDirectory: string;
+  readonly keyFile: string;
+  readonly journalFile: string;
+}
+
+/** The configuration that `signer init` writes, and the shipped example: every key there is, defaults as comments. */
+export function configTemplate({ origin, stateDirectory, keyFile, journalFile }: ConfigTemplate): string {
+  return `# Configuration of signer: see signer.toml(5). An unknown key is an error; "signer check" names every mistake.
+
+# Identity of this log: the first line of every checkpoint. It never changes once the log has begun.
+origin = ${JSON.stringify(origin)}
+
+# Domain of the notations in each signature. Default: origin up to its first slash.
+# notation_domain = ${JSON.stringify(origin.split("/", 1)[0])}
+
+# Ledger, log and log key. A folder of its own (0700) that belongs to the account that signs.
+state = ${JSON.stringify(stateDirectory)}
+
+# Operational journal, JSON lines, for grep; not the audit log. Left out: none is kept.
+journal = ${JSON.stringify(journalFile)}
+
+# The same file sent again within this time gets the same signature again and takes no place in a limit.
+# reissue_window = "24 h"
+
+# A client that sends no byte for "idle", or is not done within "total", is cut off.
+# deadlines = { idle = "30 s", total = "1 h" }
+
+[keys.repo]
+# OpenPGP secret key, armored or binary: Ed25519, RSA of 2048 bits and up, or ECDSA with P-256 or P-384.
+file = ${JSON.stringify(keyFile)}
+# passphrase_credential = "repo"    # a file of that name in $CREDENTIALS_DIRECTORY; sshd provides none
+
+# What may be signed. Client, address, type and name select a rule: the first that fits decides. What no rule allows is
+# refused.
+
+[[rules]]
+id = "repos-db"                     # limits are counted under this name
+client = "repos"                    # signer accept --client repos, in authorized_keys
+# from = ["192.0.2.10", "2001:db8::/64"]    # left out: every address that authorized_keys lets in
+type = "db"                         # db, files or iso
+# names = ["core.db.tar.gz", "*-testing.db.tar.gz"]    # left out: any name, or none
+key = "repo"
+# max_size = "128 MiB"              # of the file as sent; default 128 MiB, for iso 8 GiB
+# max_expanded_size = "1 GiB"       # of a database after decompression
+# allow_empty = false               # true: a database of no packages is signed
+limits = ["600 per day", "60 per hour"]    # minute, hour, day, week, "30 days" slide; month is the calendar month, UTC
+limits_per_name = ["30 per hour"]
+# signature_expires = "14 days"     # pacman then refuses a mirror that is frozen for longer. Default: never
+
+[[rules]]
+id = "repos-files"
+client = "repos"
+type = "files"
+key = "repo"
+limits = ["600 per day", "60 per hour"]
+limits_per_name = ["30 per hour"]
+
+[[rules]]
+id = "monthly-iso"
+client = "releng"
+type = "iso"
+key = "repo"
+limits = ["1 per month"]
+`;
+}
+
+/** The shipped example, signer.toml.example. */
+export const EXAMPLE_CONFIG = configTemplate({
+  origin: "signer.example.org/repo",
+  stateDirectory: "/var/lib/signer",
+  keyFile: "/etc/signer/repo.key",
+  journalFile: "/var/lib/signer/journal.jsonl",
+});

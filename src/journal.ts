@@ -1,0 +1,36 @@
+import type { Logger } from "pino";
+
+/** Fields of a journal line beside its time, level and message. */
+type JournalFields = Readonly<Record<string, unknown>>;
+
+/**
+ * The operational journal: what the program does, for grep and journald. Not the audit log, and never the client's to
+ * read. A line that cannot be written is lost; it never keeps a request from being answered.
+ */
+export interface Journal {
+  info(fields: JournalFields, message: string): void;
+  warn(fields: JournalFields, message: string): void;
+  error(fields: JournalFields, message: string): void;
+}
+
+/** A journal that is not kept. */
+export const NO_JOURNAL: Journal = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/**
+ * The journal in a file that is appended to, JSON lines, mode 0600.
+ * @param file absolute path; undefined: no journal is kept
+ */
+export async function openJournal(file: string | undefined): Promise<Journal> {
+  if (file === undefined) return NO_JOURNAL;
+  const { pino } = await import("pino");
+  try {
+    const destination = pino.destination({ dest: file, append: true, mode: 0o600, sync: true });
+    destination.on("error", () => undefined);
+    return pino(
+      { base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
+      destination,
+    ) satisfies Logger;
+  } catch {
+    return NO_JOURNAL;
+  }
+}
