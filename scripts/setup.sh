@@ -63,6 +63,10 @@ debian_packages() {
     missing+=("$tool")
     [[ " ${packages[*]-} " == *" $package "* ]] || packages+=("$package")
   done < <(tools)
+  # The one library of the pinned runtime that a small Debian lacks.
+  if [ -x node_modules/.bin/node ] && ! node_modules/.bin/node --version >/dev/null 2>&1; then
+    missing+=(libatomic.so.1) packages+=(libatomic1)
+  fi
   [ "${#missing[@]}" -gt 0 ] || return 0
 
   if [ "$(id -u)" -ne 0 ] || [ ! -e /etc/debian_version ] || ! command -v apt-get >/dev/null; then
@@ -77,6 +81,6 @@ debian_packages() {
 }
 
 npm_packages
-runtime
 debian_packages
+runtime
 bash scripts/build.sh
