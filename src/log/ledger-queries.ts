@@ -31,6 +31,10 @@ export interface LedgerQueries {
   findSigned(what: SameRequest, since: Date): SignedEntry | undefined;
   /** Number of `reissued` entries of the signature of entry `of`, at or after `since`. */
   countReissued(of: number, since: Date): number;
+  /** Ids of the rules under which something was signed at or after `since`. */
+  rulesSince(since: Date): readonly string[];
+  /** The newest entry's `seq` and time. */
+  newest(): { readonly seq: number; readonly time: Date };
 }
 
 /** Each is answered from an index of its own, in the order that it asks for; a test holds that. */
@@ -81,6 +85,21 @@ export function ledgerQueries(database: Database): LedgerQueries {
         count++;
       }
       return count;
+    },
+
+    rulesSince(since) {
+      const newestOfRule =
+        "SELECT rule, max(seq), time FROM entries WHERE kind = 'signed' GROUP BY rule ORDER BY rule";
+      return database
+        .all(newestOfRule)
+        .filter(({ time }) => Date.parse(String(time)) >= since.getTime())
+        .map(({ rule }) => String(rule));
+    },
+
+    newest() {
+      const row = database.get("SELECT seq, time FROM entries ORDER BY seq DESC LIMIT 1");
+      if (row === undefined) throw new Fault("log-broken", "the log has no entry");
+      return { seq: Number(row["seq"]), time: new Date(String(row["time"])) };
     },
   };
 }

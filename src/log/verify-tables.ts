@@ -2,7 +2,7 @@ import { DatabaseSync } from "node:sqlite";
 import { EXIT, quoted } from "../outcome.ts";
 import { Contradiction } from "./contradiction.ts";
 import type { Database, Row } from "./database.ts";
-import { APPLICATION_ID, SCHEMA, SCHEMA_VERSION } from "./ledger-schema.ts";
+import { SCHEMA } from "./ledger-schema.ts";
 import { isEntryTime } from "./log-entry.ts";
 import { packageListDigest, parsePackageList } from "./package-list.ts";
 import type { ExpectedLists } from "./package-shelf.ts";
@@ -53,13 +53,6 @@ function isCounter({ code, since, logged, further, first, last }: Row): boolean 
 
 /** The file itself: schema, triggers, indexes as this program makes them, and SQLite's own check of its pages. */
 export function checkFile(database: Database): void {
-  for (const [pragma, value] of [
-    ["application_id", APPLICATION_ID],
-    ["user_version", SCHEMA_VERSION],
-  ] as const) {
-    if (database.get(`PRAGMA ${pragma}`)?.[pragma] !== value)
-      throw new Contradiction(undefined, `the database's ${pragma} was changed`);
-  }
   const select = "SELECT type, name, sql FROM sqlite_schema ORDER BY name";
   const found = new Map(database.all(select).map((row) => [String(row["name"]), JSON.stringify(row)]));
   const sound = new DatabaseSync(":memory:");

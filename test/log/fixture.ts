@@ -168,7 +168,8 @@ export function verdict(
 ): string {
   const reader = LogReader.open(directory);
   try {
-    const result = verifyLog(reader, { verifier: reader.statedVerifier(), ...options });
+    const verifier = options.verifier ?? reader.statedVerifier();
+    const result = verifyLog(reader, { ...options, verifier });
     return result.kind === "sound" ? "sound" : `${result.seq ?? "-"}: ${result.what}`;
   } finally {
     reader.close();
