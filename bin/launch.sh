@@ -21,5 +21,5 @@ if [ ! -x "$node" ]; then
   esac
 fi
 
-script=$bin/../dist/$name.js
+script=$bin/../dist/$name.cjs
 [ -e "$script" ] || script=$bin/../src/cli/$name.ts

@@ -1,0 +1,109 @@
+import { Command, CommanderError } from "commander";
+import { DEFAULT_CONFIG_FILE } from "../config/config.ts";
+import { EXIT } from "../outcome.ts";
+import { acceptCommand } from "./accept-command.ts";
+import type { Environment } from "./environment.ts";
+import { say } from "./run.ts";
+import { VERSION } from "./version.ts";
+
+const EXIT_HELP = `
+Exit statuses: 0 done; 64 bad request; 65 the file is not what may be signed; 69 key or clock; 70 internal;
+74 the log could not be written; 75 try again later; 77 not permitted; 78 configuration. See signer(1).`;
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/**
+ * The whole command line of `signer`. Returns the exit status. What only one command needs (openpgp.js, questions to the
+ * machine) is imported when that command runs.
+ * @param argv without the runtime and the script
+ */
+export async function runProgram(argv: readonly string[], environment: Environment): Promise<number> {
+  let status: number = EXIT["bad-request"];
+  const program = makeProgram(environment, (result) => {
+    status = result;
+  });
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return status;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return 0;
+    if (error.code === "commander.help") return EXIT["bad-request"];
+    return say("signer", "bad-request", error.message.replace(/^error: /, "").replaceAll(/\s+/g, " "));
+  }
+}
+
+function makeProgram(environment: Environment, finish: (status: number) => void): Command {
+  const { credentialsDirectory } = environment;
+  const program = new Command("signer")
+    .description("Signs a distribution's repository databases and images, and logs what it signed.")
+    .version(VERSION, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .option("--config <file>", "the configuration", DEFAULT_CONFIG_FILE)
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .addHelpText("after", EXIT_HELP);
+  const config = (): string => program.opts<{ config: string }>().config;
+
+  program
+    .command("accept")
+    .description("answer one request of an SSH client: the forced command of authorized_keys")
+    .requiredOption("--client <name>", "who the SSH key belongs to: the client of the rules")
+    .action(async ({ client }: { client: string }) =>
+      finish(await acceptCommand(config(), client, environment)),
+    );
+
+  program
+    .command("init")
+    .description("make what the configuration names and is not there yet: state, log, log key, OpenPGP key")
+    .option("--origin <name>", "for a new configuration: the log's identity, such as signer.example.org/repo")
+    .option("--state <directory>", "for a new configuration: where ledger and log live", "/var/lib/signer")
+    .option("--user-id <text>", "for a new key: Name <mail@example.org>")
+    .option("--key-expires <date>", "for a new key: YYYY-MM-DD (default: never)")
+    .option("--owner <account>", "the account that signs: keys and state become its own (root only)")
+    .action(async (options) => {
+      const { initCommand } = await import("./init-command.ts");
+      finish(await initCommand({ config: config(), ...options }, print));
+    });
+
+  program
+    .command("check")
+    .description("examine the whole installation and name everything that is wrong at once")
+    .option("--user <account>", "the account that SSH logs into (default: the owner of the state directory)")
+    .option("--sshd-config <file>", "the configuration of sshd", "/etc/ssh/sshd_config")
+    .action(async (options) => {
+      const { checkCommand } = await import("./check-command.ts");
+      finish(await checkCommand({ config: config(), ...options }, print));
+    });
+
+  const key = program
+    .command("key")
+    .description("show the keys that sign, and until when they can")
+    .option("--json", "one JSON object for each key", false)
+    .action(async (options: { json: boolean }) => {
+      const { keyListCommand } = await import("./key-command.ts");
+      finish(await keyListCommand(config(), options, credentialsDirectory));
+    });
+
+  key
+    .command("export")
+    .description("print the public key, for keyrings")
+    .argument("[key]", "its name in the configuration; may be left out where there is one")
+    .option("--binary", "not armored", false)
+    .action(async (name: string | undefined, options: { binary: boolean }) => {
+      const { keyExportCommand } = await import("./key-command.ts");
+      finish(await keyExportCommand(config(), name, options, credentialsDirectory));
+    });
+
+  program
+    .command("clock")
+    .description("what to do where the clock is behind the log")
+    .command("accept")
+    .description("log that the clock is right although the last entry lies after it")
+    .action(async () => {
+      const { clockAcceptCommand } = await import("./clock-command.ts");
+      finish(await clockAcceptCommand(config()));
+    });
+
+  return program;
+}
