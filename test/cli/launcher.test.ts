@@ -15,7 +15,7 @@ interface Started {
   readonly limits: string;
 }
 const PROGRAM = `
-import { readFileSync } from "node:fs";
+const { readFileSync } = process.getBuiltinModule("node:fs");
 const environment = readFileSync("/proc/self/environ", "latin1").split("\\0").slice(0, -1);
 const limits = readFileSync("/proc/self/limits", "latin1");
 process.stdout.write(JSON.stringify({ environment, args: process.argv.slice(2), limits }));
@@ -29,7 +29,7 @@ async function install(folder: string): Promise<void> {
   await cp("bin", join(folder, "bin"), { recursive: true });
   await symlink(process.execPath, join(folder, "node_modules", ".bin", "node"));
   await writeFile(join(folder, "package.json"), '{ "type": "module" }');
-  for (const name of ["signer", "signer-log"]) await writeFile(join(folder, "dist", `${name}.js`), PROGRAM);
+  for (const name of ["signer", "signer-log"]) await writeFile(join(folder, "dist", `${name}.cjs`), PROGRAM);
 }
 
 beforeEach(async () => {
@@ -143,7 +143,7 @@ describe("what is run", () => {
   test("arguments, standard input and output pass unchanged, bytes and all", async () => {
     const args = ["accept", "--client", "a b", "", "-n", "$(x)", "*", "line\nbreak"];
     expect((await start({}, args)).args).toEqual(args);
-    await writeFile(join(root, "dist", "signer.js"), "process.stdin.pipe(process.stdout);");
+    await writeFile(join(root, "dist", "signer.cjs"), "process.stdin.pipe(process.stdout);");
     const bytes = Buffer.from(Array.from({ length: 1000 }, (_, index) => index % 256));
     expect(await runOk(join(root, "bin/signer"), [], { env: {}, stdin: bytes })).toEqual(bytes);
   });
