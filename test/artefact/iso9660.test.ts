@@ -318,6 +318,8 @@ describe("malformed images", () => {
       "bad-image",
       (image) => image.write("\x1b[31m", PRIMARY + 40, "latin1"),
     ],
+    ["a line break as system identifier", "bad-image", (image) => image.write("\n", PRIMARY + 8, "latin1")],
+    ["a line break as set identifier", "bad-image", (image) => image.write("\n", PRIMARY + 190, "latin1")],
     ["a line break as publisher", "bad-image", (image) => image.write("\n", PRIMARY + 318, "latin1")],
     ["UTF-8 as application", "bad-image", (image) => image.write("é", PRIMARY + 574, "utf8")],
     ["DEL at the end of the application", "bad-image", (image) => image.writeUInt8(0x7f, PRIMARY + 701)],
@@ -421,6 +423,7 @@ describe("malformed images", () => {
     ],
     ["a boot image of hard disk emulation", (image) => catalogue(image).writeUInt8(4, 33)],
     ["a boot image in the last sector", (image) => catalogue(image).writeUInt32LE(sectors(image) - 1, 40)],
+    ["a path table of the root directory alone", (image) => pair32(image, PRIMARY + 132, 10)],
     ["no second path tables", (image) => image.fill(0, PRIMARY + 144, PRIMARY + 148)],
     [
       "second path tables",
@@ -446,6 +449,20 @@ describe("malformed images", () => {
     const image = good();
     catalogue(image).writeUInt8(0, 32);
     expect(await recognise([image])).toMatchObject({ bootable: false });
+  });
+
+  test("facts end where their fields end", async () => {
+    const image = good();
+    image
+      .fill("~", PRIMARY + 8, PRIMARY + 72)
+      .fill("~", PRIMARY + 190, PRIMARY + 702)
+      .fill(0xff, PRIMARY + 702, PRIMARY + 813);
+    const publisher = "~".repeat(128);
+    expect(await recognise([image])).toMatchObject({
+      volumeId: "~".repeat(32),
+      publisher,
+      application: publisher,
+    });
   });
 
   test("the terminator may be the last sector of the first 64 KiB", async () => {
