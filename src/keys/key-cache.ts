@@ -52,16 +52,21 @@ export function writeCachedDescription(
 ): void {
   const path = pathOf(directory, packetsSha256);
   const temporary = `${path}.${process.pid}.tmp`;
-  try {
-    mkdirSync(directory, { recursive: false, mode: 0o700 });
-  } catch {
-    // it is there, or what follows fails too
-  }
-  try {
+  quietly(() => mkdirSync(directory, { mode: 0o700 }));
+  const kept = quietly(() => {
     writeFileSync(temporary, encodeCached(description, packetsSha256), { flag: "wx", mode: 0o600 });
     renameSync(temporary, path);
+  });
+  if (!kept) quietly(() => rmSync(temporary, { force: true }));
+}
+
+/** Whether it could be done; a cache that cannot be kept is no failure of anything. */
+function quietly(action: () => unknown): boolean {
+  try {
+    action();
+    return true;
   } catch {
-    rmSync(temporary, { force: true });
+    return false;
   }
 }
 

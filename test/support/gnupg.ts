@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cleanup } from "./cleanup.ts";
 import { type Ended, run, runOk } from "./run.ts";
@@ -20,6 +20,7 @@ export class GnupgHome {
   static async create(cleanup: Cleanup): Promise<GnupgHome> {
     const path = join(await tempDir(cleanup), "gnupg");
     await mkdir(path, { mode: 0o700 });
+    await writeFile(join(path, "gpg-agent.conf"), "s2k-count 65536\n"); // passphrases that are quick to check
     const home = new GnupgHome(path);
     cleanup.add(() => run("gpgconf", ["--kill", "all"], { env: home.#env() }));
     return home;
