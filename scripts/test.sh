@@ -7,4 +7,11 @@ bash scripts/setup.sh --for test
 PATH=$PWD/node_modules/.bin:$PATH
 biome ci .
 tsc
-exec vitest run "$@"
+rm -f .setup/tests.json
+status=0
+vitest run --reporter=default --reporter=json --outputFile.json=.setup/tests.json "$@" || status=$?
+node --print '
+  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(fs.readFileSync(".setup/tests.json"));
+  `${numPassedTests} passed, ${numFailedTests} failed, ${numPendingTests} skipped`;
+'
+exit "$status"
