@@ -75,9 +75,12 @@ debian_packages() {
     exit 1
   fi
   echo "setup: installing Debian packages: ${packages[*]}"
+  mkdir -p .setup
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq
-  apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}"; } >.setup/apt.log 2>&1; then
+    cat .setup/apt.log >&2
+    exit 1
+  fi
 }
 
 npm_packages

@@ -35,9 +35,9 @@ export async function makePacmanClient(cleanup: Cleanup, options: PacmanOptions)
   await writeFile(path("pacman.conf"), config.join("\n"));
 
   const env = { ...process.env, LC_ALL: "C" };
-  // Both programs insist on root; a user namespace is enough.
+  // Both programs insist on root; fakeroot, which makepkg brings along, is enough.
   const asRoot = (command: string, args: readonly string[]): [string, readonly string[]] =>
-    userInfo().uid === 0 ? [command, args] : ["unshare", ["-r", command, ...args]];
+    userInfo().uid === 0 ? [command, args] : ["fakeroot", ["--", command, ...args]];
   const key = (...args: string[]) =>
     runOk(...asRoot("pacman-key", ["--config", path("pacman.conf"), "--gpgdir", path("gnupg"), ...args]), {
       env,
