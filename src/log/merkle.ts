@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 /**
  * The Merkle tree of RFC 6962 §2.1 over stored nodes. Pure: nodes come from a {@link NodeReader}.
@@ -19,9 +19,7 @@ export const EMPTY_ROOT: Uint8Array = sha256();
 export type NodeReader = (level: number, index: number) => Uint8Array;
 
 function sha256(...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest();
+  return hash("sha256", Buffer.concat(parts), "buffer");
 }
 
 const LEAF_PREFIX = Uint8Array.of(0x00); // RFC 6962 §2.1

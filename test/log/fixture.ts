@@ -1,23 +1,22 @@
-import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { onTestFinished } from "vitest";
-import type { Fingerprint } from "../../src/keys/signing-key.ts";
+
 import type { Checkpoint } from "../../src/log/checkpoint.ts";
-import { Ledger, type Receipt, type SignatureRecord } from "../../src/log/ledger.ts";
-import type { Extra, LedgerTransaction, RefusedFields } from "../../src/log/ledger-transaction.ts";
+import { Ledger, type Receipt } from "../../src/log/ledger.ts";
+import type { RefusedFields } from "../../src/log/ledger-transaction.ts";
 import { type LogEntry, parseLogEntry } from "../../src/log/log-entry.ts";
 import { LogReader } from "../../src/log/log-reader.ts";
-import { encodeLogNotations } from "../../src/log/notations.ts";
+
 import type { VerifierKey } from "../../src/log/signed-note.ts";
 import { verifyLog } from "../../src/log/verify.ts";
-import { encodeSignature } from "../../src/openpgp/signature.ts";
+
 import { isRefusal } from "../../src/outcome.ts";
+import { signatureRecord, type Wanted } from "./signature-record.ts";
 
 export const ORIGIN = "signer.example.org/repo";
-export const KEY = "0123456789ABCDEF0123456789ABCDEF01234567";
 /** When the logs of tests begin. */
 export const START = new Date("2026-11-23T12:00:00.000Z");
 export const MINUTE = 60_000;
@@ -49,62 +48,6 @@ export function reopen(directory: string, busyTimeoutMs = 5000): Ledger {
   const ledger = Ledger.open(directory, { origin: ORIGIN, busyTimeoutMs });
   onTestFinished(() => ledger.close());
   return ledger;
-}
-
-export interface Wanted {
-  readonly rule?: string;
-  readonly client?: string;
-  readonly type?: "db" | "files" | "iso";
-  /** `null`: without a name. */
-  readonly name?: string | null;
-  /** Stands for the artefact's bytes; left out: fresh ones. */
-  readonly content?: string;
-  readonly expiresAfterSeconds?: number;
-  readonly extra?: Extra;
-}
-
-/** What `sign.ts` would log for an artefact, its signature well-formed and with the right claims, though of random numbers. */
-export function signatureRecord(tx: LedgerTransaction, wanted: Wanted = {}): SignatureRecord {
-  const {
-    rule = "repos-db",
-    client = "repos",
-    type = "db",
-    content = randomBytes(8).toString("hex"),
-  } = wanted;
-  const name = wanted.name === undefined ? "core.db.tar.gz" : (wanted.name ?? undefined);
-  const createdAt = new Date(Math.floor(tx.time.getTime() / 1000) * 1000);
-  const { expiresAfterSeconds } = wanted;
-  const signature = encodeSignature(
-    {
-      algorithm: "eddsa-legacy",
-      issuerFingerprint: KEY as Fingerprint,
-      createdAt,
-      expiresAfterSeconds,
-      notations: encodeLogNotations({ domain: "signer.example.org", type, name, tree: tx }),
-    },
-    randomBytes(64),
-    [Buffer.concat([Buffer.of(1), randomBytes(31)]), Buffer.concat([Buffer.of(1), randomBytes(31)])],
-  );
-  return {
-    kind: "signature-record",
-    fields: {
-      kind: "signed",
-      client,
-      rule,
-      type,
-      ...(name === undefined ? {} : { name }),
-      size: content.length,
-      sha256: createHash("sha256").update(content).digest("hex"),
-      sha512: createHash("sha512").update(content).digest("hex"),
-      key: KEY,
-      signature: Buffer.from(signature).toString("base64"),
-      ...(expiresAfterSeconds === undefined
-        ? {}
-        : { expires: new Date(createdAt.getTime() + expiresAfterSeconds * 1000).toISOString() }),
-      facts: { packages: 1 },
-    },
-    ...(wanted.extra === undefined ? {} : { extra: wanted.extra }),
-  };
 }
 
 /** Logs a signature; the receipt. */

@@ -5,7 +5,8 @@ import type { Ledger } from "../../src/log/ledger.ts";
 import { QUERIES } from "../../src/log/ledger-queries.ts";
 import { SCHEMA } from "../../src/log/ledger-schema.ts";
 import type { SignedEntry } from "../../src/log/log-entry.ts";
-import { at, DAY, freshLedger, HOUR, KEY, refused, START, sign } from "./fixture.ts";
+import { at, DAY, freshLedger, HOUR, refused, START, sign } from "./fixture.ts";
+import { KEY } from "./signature-record.ts";
 
 const since = (times: readonly Date[]) => times.map((time) => time.getTime() - START.getTime());
 

@@ -17,10 +17,10 @@ import {
   reopen,
   START,
   sign,
-  signatureRecord,
   tamper,
   verdict,
 } from "./fixture.ts";
+import { signatureRecord } from "./signature-record.ts";
 
 function sizeOf(ledger: Ledger): number | undefined {
   return openCheckpoint(ledger.checkpoint(), ledger.verifier)?.size;

@@ -1,0 +1,38 @@
+import { writeSync } from "node:fs";
+import { Ledger } from "../../src/log/ledger.ts";
+import { Fault, isRefusal, refusal } from "../../src/outcome.ts";
+import { signatureRecord } from "../log/signature-record.ts";
+
+/**
+ * A process that signs, for tests that take its disk, its life or its patience away. Arguments: state directory, how many
+ * signatures (each in a transaction of its own), and the limit of all of them together. Each signature that could be
+ * delivered is a line `signed SEQ SHA256`, said before the next begins; then why it ended: `done`, `refused CODE` or `fault CODE`.
+ */
+
+const [directory = "", wanted = "1", limit = "1000000"] = process.argv.slice(2);
+
+function say(line: string): void {
+  writeSync(1, `${line}\n`);
+}
+
+try {
+  const ledger = Ledger.open(directory);
+  say(await signMany(ledger));
+  ledger.close();
+} catch (error) {
+  if (!(error instanceof Fault)) throw error;
+  say(`fault ${error.code}`);
+}
+
+async function signMany(ledger: Ledger): Promise<string> {
+  for (let i = 0; i < Number(wanted); i++) {
+    const receipt = await ledger.sign(new Date(), async (tx) =>
+      tx.latestTimes("repos-db", Number(limit)).length >= Number(limit)
+        ? refusal("over-limit", "enough")
+        : signatureRecord(tx, { extra: { private: { address: "192.0.2.10" } } }),
+    );
+    if (isRefusal(receipt)) return `refused ${receipt.code}`;
+    say(`signed ${receipt.entry.seq} ${receipt.entry.sha256}`);
+  }
+  return "done";
+}
