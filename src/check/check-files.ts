@@ -21,7 +21,8 @@ export function checkFiles(config: Config, configFile: string): readonly Finding
     ...[...config.keys.values()].flatMap(({ file }) => checkKeyFile(file, state.uid)),
     ...checkJournal(config.journalFile),
   ];
-  return findings.length > 0 ? findings : [ok("files", `owners and modes, account ${state.uid}`)];
+  const isGood = findings.every(({ level }) => level !== "error");
+  return isGood ? [ok("files", `owners and modes, account ${state.uid}`), ...findings] : findings;
 }
 
 function checkConfigFile(file: string, account: number): readonly Finding[] {

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { quoted } from "../outcome.ts";
 import { type Finding, note, ok, problem, warning } from "./finding.ts";
 
 const SSHD = "/usr/sbin/sshd";
@@ -18,8 +19,8 @@ const WANTED: readonly (readonly [setting: string, value: string, why: string])[
  */
 export function checkSshd(account: string, configFile: string): readonly Finding[] {
   const settings = askSshd(account, configFile);
-  if (settings === undefined)
-    return [note("sshd", `sshd -T could not be asked about ${account} (it needs root and ${configFile})`)];
+  if (typeof settings === "string")
+    return [note("sshd", `sshd -T says nothing about ${account}: ${settings}`)];
   const forced = settings.get("forcecommand") ?? "none";
   if (forced !== "none" && !/\baccept\b.*--client[ =]\S/.test(forced))
     return [
@@ -45,7 +46,8 @@ export function checkSshd(account: string, configFile: string): readonly Finding
   ];
 }
 
-function askSshd(account: string, configFile: string): ReadonlyMap<string, string> | undefined {
+/** The settings that apply, or why sshd does not say: it wants root, its host keys and a configuration without mistakes. */
+function askSshd(account: string, configFile: string): ReadonlyMap<string, string> | string {
   try {
     const connection = `user=${account},host=localhost,addr=127.0.0.1`;
     const text = execFileSync(SSHD, ["-T", "-f", configFile, "-C", connection], {
@@ -59,7 +61,9 @@ function askSshd(account: string, configFile: string): ReadonlyMap<string, strin
         return [setting, value.join(" ")];
       }),
     );
-  } catch {
-    return undefined;
+  } catch (error) {
+    const { stderr, code } = error as { readonly stderr?: string; readonly code?: string };
+    const [firstLine = ""] = (stderr ?? "").split("\n");
+    return firstLine === "" ? `it cannot be run (${code ?? "unknown"})` : quoted(firstLine, 120);
   }
 }

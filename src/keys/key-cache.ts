@@ -6,9 +6,10 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Candidate, KeyDescription } from "./key-description.ts";
 import type { Fingerprint, KeyAlgorithm } from "./signing-key.ts";
 
@@ -44,7 +45,10 @@ export function readCachedDescription(directory: string, packetsSha256: string):
   }
 }
 
-/** Keeps a description, mode 0600, complete or not at all. Makes `directory` (0700) where only it is missing. */
+/**
+ * Keeps a description, mode 0600, complete or not at all. Makes `directory` (0700) where only it is missing. Only in
+ * folders of its own account: what root leaves there, looking after things, the account that signs could not use.
+ */
 export function writeCachedDescription(
   directory: string,
   packetsSha256: string,
@@ -52,12 +56,17 @@ export function writeCachedDescription(
 ): void {
   const path = pathOf(directory, packetsSha256);
   const temporary = `${path}.${process.pid}.tmp`;
-  quietly(() => mkdirSync(directory, { mode: 0o700 }));
+  if (isOurs(dirname(directory))) quietly(() => mkdirSync(directory, { mode: 0o700 }));
+  if (!isOurs(directory)) return;
   const kept = quietly(() => {
     writeFileSync(temporary, encodeCached(description, packetsSha256), { flag: "wx", mode: 0o600 });
     renameSync(temporary, path);
   });
   if (!kept) quietly(() => rmSync(temporary, { force: true }));
+}
+
+function isOurs(directory: string): boolean {
+  return statSync(directory, { throwIfNoEntry: false })?.uid === process.geteuid?.();
 }
 
 /** Whether it could be done; a cache that cannot be kept is no failure of anything. */
