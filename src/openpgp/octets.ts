@@ -62,14 +62,14 @@ export class OctetReader {
   }
 }
 
-/** A two-octet number, 0 to 65,535 (§3.1). */
+/** A two-octet number (§3.1). Throws RangeError outside 0 to 65,535. */
 export function uint16(value: number): Uint8Array {
   const octets = Buffer.alloc(2);
   octets.writeUInt16BE(value);
   return octets;
 }
 
-/** A four-octet number, 0 to 2^32-1 (§3.1). */
+/** A four-octet number (§3.1). Throws RangeError outside 0 to 2^32-1. */
 export function uint32(value: number): Uint8Array {
   const octets = Buffer.alloc(4);
   octets.writeUInt32BE(value);

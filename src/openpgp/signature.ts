@@ -51,7 +51,6 @@ const ALGORITHMS: Readonly<
 };
 
 const MAX_TIME = 0xffff_ffff; // seconds, §3.5
-const MAX_HASHED_AREA = 0xffff; // octets, §5.2.3
 const FINGERPRINT = /^[0-9A-F]{40}$/;
 const NOTATION_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/;
 /** Printable ASCII: the same in every character set, and harmless on a terminal. */
@@ -79,7 +78,6 @@ export function encodeHashedPart(claims: SignatureClaims): Uint8Array {
   if (names.size !== claims.notations.length) throw new RangeError("each notation has a name of its own");
   for (const [name, value] of claims.notations) subpackets.push(notation(name, value));
   const area = Buffer.concat(subpackets);
-  if (area.length > MAX_HASHED_AREA) throw new RangeError("the notations take at most 64 KiB together");
   const fixed = Uint8Array.of(VERSION, BINARY, ALGORITHMS[claims.algorithm].id, SHA512);
   return Buffer.concat([fixed, uint16(area.length), area]);
 }

@@ -5,6 +5,7 @@ import { loadKeyFile } from "../../src/keys/key-file.ts";
 import type { SigningKey } from "../../src/keys/signing-key.ts";
 import { startMessageHash } from "../../src/openpgp/message-hash.ts";
 import { openpgpjsObjection } from "../../src/openpgp/openpgpjs-verification.ts";
+import { isPacketProblem } from "../../src/openpgp/packet-problem.ts";
 import { parseSignature } from "../../src/openpgp/signature.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { GnupgHome } from "../support/gnupg.ts";
@@ -107,3 +108,24 @@ test("gpg, sq and openpgp.js refuse a signature after its expiry", async () => {
   expect(await home.verify(...files, "--faked-system-time", fakedTime)).toContain("[GNUPG:] EXPSIG");
   expect(await openpgpjsObjection(key.armoredPublicKey, artefact, signature, later)).toContain("expired");
 });
+
+test.each(["ed25519", "nistp256/ecdsa", "rsa2048"])(
+  "gpg and sq accept numbers of %s that begin with a zero octet",
+  async (algorithm) => {
+    const key = await keyMadeByGpg(algorithm, "primary");
+    const files = [join(folder, "short.db.sig"), join(folder, "short.db")] as const;
+    const full = algorithm === "rsa2048" ? 256 : 32;
+    for (let count = 0; ; count++) {
+      const artefact = Buffer.from(`artefact ${count}`);
+      const signature = await sign(key, artefact);
+      const parsed = parseSignature(signature);
+      if (isPacketProblem(parsed) || parsed.numbers.every((number) => number.length === full)) continue;
+      await writeFile(files[0], signature);
+      await writeFile(files[1], artefact);
+      await writeFile(join(folder, "short.pub"), key.armoredPublicKey);
+      expect(await home.verify(...files)).toContain(`VALIDSIG ${key.fingerprint}`);
+      expect(await sqVerify(join(folder, "short.pub"), ...files)).toMatchObject({ status: 0 });
+      return;
+    }
+  },
+);

@@ -15,7 +15,7 @@ describe("the same packets come out of", () => {
   test.each<[string, string[]]>([
     ["armor with a checksum", [BEGIN, "", BASE64, "=njUN", END, ""]],
     ["armor without one", [BEGIN, "", BASE64, END]],
-    ["armor whose checksum is wrong, which nobody may judge by", [BEGIN, "", BASE64, "=AAAA", END]],
+    ["armor whose checksum is wrong, which nobody may judge by", [BEGIN, "", BASE64, "=Az09", END]],
     ["armor with headers", [BEGIN, "Comment: made by hand", "Version: 1", "", BASE64, END]],
     ["armor in short lines", [BEGIN, "", BASE64.slice(0, 5), BASE64.slice(5), "=njUN", END]],
     [
@@ -49,6 +49,7 @@ describe("refused as bad armor:", () => {
       "another kind of block",
       [BEGIN.replace("PUBLIC", "PRIVATE"), "", BASE64, END.replace("PUBLIC", "PRIVATE")],
     ],
+    ["a begin line of another kind", [BEGIN.replace("PUBLIC", "PRIVATE"), "", BASE64, END]],
     ["an end line of another kind", [BEGIN, "", BASE64, END.replace("PUBLIC", "PRIVATE")]],
     ["no end line", [BEGIN, "", BASE64]],
     ["no empty line", [BEGIN, BASE64, END]],
@@ -56,6 +57,7 @@ describe("refused as bad armor:", () => {
     ["two blocks", [BEGIN, "", BASE64, END, BEGIN, "", BASE64, END]],
     ["what is not base64", [BEGIN, "", `${BASE64.slice(0, -1)}!`, END]],
     ["base64 cut short", [BEGIN, "", BASE64.slice(0, -1), END]],
+    ["base64 filled up with nothing in it", [BEGIN, "", `${BASE64}A===`, END]],
     ["base64 filled up in the middle", [BEGIN, "", "wg==", BASE64, END]],
     ["no content", [BEGIN, "", "=njUN", END]],
   ])("%s", (_name, lines) => {

@@ -16,6 +16,13 @@ describe("a packet", () => {
     }
   });
 
+  test("is followed by another or by nothing", () => {
+    const one = encodePacket(13, Buffer.alloc(3));
+    for (const tail of ["cd", "0d", "cd03", "00"]) {
+      expect(() => readPackets(Buffer.concat([one, Buffer.from(tail, "hex")]))).toThrow(MalformedPacket);
+    }
+  });
+
   test("has its length in the shortest form", () => {
     const header = (length: number) =>
       Buffer.from(encodePacket(2, Buffer.alloc(length)))

@@ -59,6 +59,14 @@ describe("a signature packet", () => {
     );
   });
 
+  test("names its algorithm by the number of RFC 9580 §9.1", () => {
+    const numbers = { rsa: NUMBERS.slice(1), ecdsa: NUMBERS, "eddsa-legacy": NUMBERS } as const;
+    const ids = (["rsa", "ecdsa", "eddsa-legacy"] as const).map(
+      (algorithm) => bodyOf(encodeSignature({ ...CLAIMS, algorithm }, DIGEST, numbers[algorithm]))[2],
+    );
+    expect(ids).toEqual([1, 19, 22]);
+  });
+
   test("is read back as what was written", () => {
     const { algorithm, createdAt, issuerFingerprint, expiresAfterSeconds, notations, ...rest } = CLAIMS;
     expect(rest).toEqual({});
@@ -181,7 +189,8 @@ describe("refused as not the one form that is written here:", () => {
     "a number with a wrong count of bits": { r: `0100 ${"7f".repeat(32)}` },
     "a number with a leading zero": { s: `0100 00${"01".repeat(31)}` },
     "a number that is zero": { s: "0000" },
-    "a number of more bits than the algorithm has": { s: `0108 ${"ff".repeat(33)}` },
+    "a number of more bits than the algorithm has": { s: `0101 01${"ff".repeat(32)}` },
+    "an ECDSA number of more bits than P-384 has": { fixed: "04 00 13 0a", s: `0181 01${"ff".repeat(48)}` },
     "a subpacket length that could be shorter": { creation: "ff 00000005 82 6b049348", hashedLength: "004a" },
   };
   test.each(Object.entries(cases))("%s", (_name, changes) => {
@@ -258,10 +267,24 @@ describe("not written:", () => {
     expect(() => encodeSignature({ ...CLAIMS, algorithm: "rsa" }, DIGEST, NUMBERS)).toThrow(RangeError);
   });
 
-  test("while the latest times and longest notations are", () => {
-    const latest = { createdAt: new Date((2 ** 32 - 2) * 1000), expiresAfterSeconds: 1 };
-    const notations = MANY.slice(0, 15).map(([name, value]) => [name, value.padEnd(4096, "y")] as const);
-    const written = encodeSignature({ ...CLAIMS, ...latest, notations }, DIGEST, NUMBERS);
-    expect(parseSignature(written)).toMatchObject({ ...latest, notations });
+  test("while the longest names, the earliest and the latest times and the largest numbers are", () => {
+    const written = (changes: Partial<SignatureClaims>, numbers: readonly Uint8Array[] = NUMBERS) => {
+      expect(parseSignature(encodeSignature({ ...CLAIMS, ...changes }, DIGEST, numbers))).toMatchObject(
+        changes,
+      );
+    };
+    written({ createdAt: new Date(0) });
+    written({ createdAt: new Date((2 ** 32 - 2) * 1000), expiresAfterSeconds: 1 });
+    written({
+      notations: MANY.slice(0, 15).map(([name, value]) => [name, value.padEnd(4096, "y")] as const),
+    });
+    const names = ["a@b", "9@9", `${"n".repeat(63)}@${"d".repeat(253)}`, "A.b_c-d@E.f-g"];
+    written({ notations: names.map((name) => [name, ""] as const) });
+    for (const name of [`${"n".repeat(64)}@d`, `n@${"d".repeat(254)}`]) {
+      expect(() => encodeHashedPart({ ...CLAIMS, notations: [[name, ""]] })).toThrow(RangeError);
+    }
+    written({}, [Buffer.alloc(32, 0xff), Buffer.alloc(32, 0xff)]);
+    written({ algorithm: "ecdsa" }, [Buffer.alloc(48, 0xff), Buffer.alloc(48, 0xff)]);
+    written({ algorithm: "rsa" }, [Buffer.alloc(2048, 0xff)]);
   });
 });
