@@ -94,7 +94,7 @@ function faultOf(error: unknown): unknown {
   const code = error.errcode & 0xff;
   if (BUSY.has(code)) return new Fault("busy", "others hold the log; try again", { cause: error });
   if (NOT_DURABLE.has(code))
-    return new Fault("log-not-durable", "the log cannot be written", { cause: error });
+    return new Fault("log-not-durable", "the log's files cannot be read and written", { cause: error });
   if (BROKEN.has(code))
     return new Fault("log-broken", "the log is no sound database of this program", { cause: error });
   return error;

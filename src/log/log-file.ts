@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../outcome.ts";
 import { Database } from "./database.ts";
@@ -36,7 +36,7 @@ export function openLogDatabase(
   try {
     database = new Database(path, { readOnly, busyTimeoutMs });
   } catch (error) {
-    if (error instanceof Fault && error.code === "log-not-durable" && !existsSync(path))
+    if (error instanceof Fault && error.code === "log-not-durable" && isMissing(path))
       throw missing(directory, error);
     throw error;
   }
@@ -46,6 +46,15 @@ export function openLogDatabase(
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+/** Whether there is no such file; one that may not be looked at is there. */
+function isMissing(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) === undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOTDIR";
   }
 }
 

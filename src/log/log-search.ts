@@ -4,14 +4,14 @@ import type { EntryKind } from "./log-entry.ts";
 /** Which entries are wanted; what is left out is not looked at. */
 export interface LogFilter {
   /** At or after. */
-  readonly since?: Date;
+  readonly since?: Date | undefined;
   /** Before. */
-  readonly until?: Date;
-  readonly kind?: EntryKind;
-  readonly client?: string;
-  readonly type?: string;
+  readonly until?: Date | undefined;
+  readonly kind?: EntryKind | undefined;
+  readonly client?: string | undefined;
+  readonly type?: string | undefined;
   /** `*` stands for any characters; all others for themselves. */
-  readonly name?: string;
+  readonly name?: string | undefined;
 }
 
 /**

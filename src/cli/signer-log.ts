@@ -1,0 +1,29 @@
+import { Fault, quoted } from "../outcome.ts";
+import { Output } from "./log-output.ts";
+import { runLogProgram } from "./log-program.ts";
+import { run, say } from "./run.ts";
+
+/** What of the environment says how to print; the launcher lets little else in. */
+const { NO_COLOR, TERM, COLUMNS } = process.env;
+const { stdout, stderr } = process;
+
+const output = new Output(stdout, {
+  columns: stdout.isTTY ? stdout.columns || Number(COLUMNS) || 80 : undefined,
+  // https://no-color.org: set, and not empty.
+  colour: stdout.isTTY && !NO_COLOR && TERM !== "dumb",
+});
+
+const onProgress = stderr.isTTY
+  ? (done: number, size: number) =>
+      void stderr.write(`\r${done} of ${size} entries \u001b[K${done < size ? "" : "\r\u001b[K"}`)
+  : undefined;
+
+void run("signer-log", async () => {
+  try {
+    return await runLogProgram(process.argv.slice(2), { output, now: new Date(), onProgress });
+  } catch (error) {
+    if (error instanceof Fault) return say("signer-log", error.code, error.message);
+    // Unlike the clients of `signer`, who runs this may know what a bug had to say.
+    return say("signer-log", "internal", quoted(String(error), 500));
+  }
+});
