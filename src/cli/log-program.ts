@@ -5,20 +5,21 @@ import { ENTRY_KINDS } from "../log/log-entry.ts";
 import { LogReader } from "../log/log-reader.ts";
 import type { LogFilter } from "../log/log-search.ts";
 import { encodeVerifierKey } from "../log/signed-note.ts";
-import { EXIT, isRefusal, type Refusal } from "../outcome.ts";
+import { EXIT, isRefusal, type Refusal, refusal } from "../outcome.ts";
 import { list } from "./log-list.ts";
 import { parseMoment } from "./log-moment.ts";
-import type { Output } from "./log-output.ts";
+import { type Output, printable } from "./log-output.ts";
 import { type ShowOptions, show } from "./log-show.ts";
 import { locateState, type StateOptions } from "./log-state.ts";
 import { findSubject } from "./log-subject.ts";
 import { printCheckpoint, type VerifyCommandOptions, verify } from "./log-verify.ts";
-import { say } from "./run.ts";
 import { VERSION } from "./version.ts";
 
 /** What the command line needs of the process. */
 export interface LogProgramContext {
   readonly output: Output;
+  /** Says on stderr why a command did not do what was asked; returns the exit status. */
+  readonly complain: (refusal: Refusal) => number;
   readonly now: Date;
   /** Shows how far verification is; undefined where nobody watches. */
   readonly onProgress: ((done: number, size: number) => void) | undefined;
@@ -42,8 +43,8 @@ Exit statuses: 0 done; 64 bad request, nothing found; 69 the log is broken; 70 i
 /** The whole command line of `signer-log`. Returns the exit status. */
 export async function runLogProgram(argv: readonly string[], context: LogProgramContext): Promise<number> {
   let status = EXIT["bad-request"];
-  const program = makeProgram(context, (refusal) => {
-    status = refusal === undefined ? 0 : say("signer-log", refusal.code, refusal.reason);
+  const program = makeProgram(context, (refused) => {
+    status = refused === undefined ? 0 : context.complain(refused);
   });
   try {
     await program.parseAsync(argv, { from: "user" });
@@ -52,7 +53,8 @@ export async function runLogProgram(argv: readonly string[], context: LogProgram
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0;
     if (error.code === "commander.help") return EXIT["bad-request"];
-    return say("signer-log", "bad-request", error.message.replace(/^error: /, "").replaceAll(/\s+/g, " "));
+    const reason = error.message.replace(/^error: /, "").replaceAll(/\s+/g, " ");
+    return context.complain(refusal("bad-request", printable(reason)));
   }
 }
 

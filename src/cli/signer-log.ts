@@ -1,4 +1,4 @@
-import { Fault, quoted } from "../outcome.ts";
+import { Fault, quoted, type Refusal } from "../outcome.ts";
 import { Output } from "./log-output.ts";
 import { runLogProgram } from "./log-program.ts";
 import { run, say } from "./run.ts";
@@ -18,9 +18,11 @@ const onProgress = stderr.isTTY
       void stderr.write(`\r${done} of ${size} entries \u001b[K${done < size ? "" : "\r\u001b[K"}`)
   : undefined;
 
+const complain = ({ code, reason }: Refusal): number => say("signer-log", code, reason);
+
 void run("signer-log", async () => {
   try {
-    return await runLogProgram(process.argv.slice(2), { output, now: new Date(), onProgress });
+    return await runLogProgram(process.argv.slice(2), { output, complain, now: new Date(), onProgress });
   } catch (error) {
     if (error instanceof Fault) return say("signer-log", error.code, error.message);
     // Unlike the clients of `signer`, who runs this may know what a bug had to say.
