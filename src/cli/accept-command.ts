@@ -9,7 +9,7 @@ import { reply, replyText } from "../reply.ts";
 import { type Peer, parseAuthInfo, parseConnection } from "../request/peer.ts";
 import type { Environment } from "./environment.ts";
 import { openHost } from "./open-host.ts";
-import { fail, say } from "./run.ts";
+import { say } from "./run.ts";
 
 /** What a file on stdin is read by, in bytes; a pipe gives what it has. */
 const FILE_CHUNK_BYTES = 256 * 1024;
@@ -34,7 +34,9 @@ export async function acceptCommand(
     }
   } catch (error) {
     journal.error({ err: error, client }, error instanceof Fault ? error.code : "internal");
-    return fail("signer", error);
+    if (error instanceof Fault) return say("signer", error.code, error.message);
+    // What a bug had to say is not for the client.
+    return say("signer", "internal", "an unexpected error; the journal has it");
   } finally {
     // A client that goes on sending must not keep the process.
     process.stdin.destroy();

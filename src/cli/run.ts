@@ -1,4 +1,4 @@
-import { type Code, EXIT, Fault, outcomeLine } from "../outcome.ts";
+import { type Code, EXIT, Fault, outcomeLine, quoted } from "../outcome.ts";
 
 /**
  * Runs a command to its end. The exit status is a failure until `work` says otherwise, so that a process that stops in the
@@ -15,10 +15,10 @@ export async function run(program: string, work: () => Promise<number>): Promise
   }
 }
 
-/** Says on stderr what went wrong; what a bug had to say stays out of the client's sight. Returns the exit status. */
-export function fail(program: string, error: unknown): number {
+/** Says on stderr what went wrong, a bug's own words included: for who runs the program. Returns the exit status. */
+function fail(program: string, error: unknown): number {
   if (error instanceof Fault) return say(program, error.code, error.message);
-  return say(program, "internal", "an unexpected error; the journal has it");
+  return say(program, "internal", quoted(String(error), 500));
 }
 
 /** One coded line on stderr. Returns the exit status of the code. */

@@ -1,7 +1,7 @@
 import { Fault, quoted, type Refusal } from "../outcome.ts";
 import { Output } from "./log-output.ts";
 import { runLogProgram } from "./log-program.ts";
-import { run, say } from "./run.ts";
+import { run } from "./run.ts";
 
 /** What of the environment says how to print; the launcher lets little else in. */
 const { NO_COLOR, TERM, COLUMNS } = process.env;
@@ -20,12 +20,4 @@ const onProgress = stderr.isTTY
 
 const complain = ({ code, reason }: Refusal): number => say("signer-log", code, reason);
 
-void run("signer-log", async () => {
-  try {
-    return await runLogProgram(process.argv.slice(2), { output, complain, now: new Date(), onProgress });
-  } catch (error) {
-    if (error instanceof Fault) return say("signer-log", error.code, error.message);
-    // Unlike the clients of `signer`, who runs this may know what a bug had to say.
-    return say("signer-log", "internal", quoted(String(error), 500));
-  }
-});
+void run("signer-log", () => runLogProgram(process.argv.slice(2), { output, now: new Date(), onProgress }));
