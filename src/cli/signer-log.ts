@@ -1,7 +1,7 @@
-import { Fault, quoted, type Refusal } from "../outcome.ts";
+import type { Refusal } from "../outcome.ts";
 import { Output } from "./log-output.ts";
 import { runLogProgram } from "./log-program.ts";
-import { run } from "./run.ts";
+import { run, say } from "./run.ts";
 
 /** What of the environment says how to print; the launcher lets little else in. */
 const { NO_COLOR, TERM, COLUMNS } = process.env;
@@ -20,4 +20,6 @@ const onProgress = stderr.isTTY
 
 const complain = ({ code, reason }: Refusal): number => say("signer-log", code, reason);
 
-void run("signer-log", () => runLogProgram(process.argv.slice(2), { output, now: new Date(), onProgress }));
+void run("signer-log", () =>
+  runLogProgram(process.argv.slice(2), { output, now: new Date(), onProgress, complain }),
+);
