@@ -110,7 +110,7 @@ function secretKeyFromBody(body: Buffer, fingerprint: string): KeyMaterial | und
 function expectPlain(reader: OctetReader, fingerprint: string): void {
   const usage = reader.uint8();
   if (usage === 0) return;
-  const [, specifier] = reader.take(Math.min(2, reader.remaining));
+  const [, specifier] = reader.take(2);
   if (usage >= 254 && specifier === 101) {
     throw new MalformedPacket("no-secret", `the secret of ${fingerprint} expected in the file`);
   }

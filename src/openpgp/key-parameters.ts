@@ -102,8 +102,8 @@ function readRsaSecret(reader: OctetReader): Readonly<Record<string, string>> {
   const exponent = (prime: Buffer) => {
     const modulus = integer(prime) - 1n;
     if (modulus < 1n) throw badMaterial();
-    const hex = (integer(d) % modulus).toString(16);
-    return base64url(Buffer.from(hex.padStart(hex.length + (hex.length % 2), "0"), "hex"));
+    const hex = (integer(d) % modulus).toString(16).padStart(2 * prime.length, "0");
+    return base64url(Buffer.from(hex, "hex"));
   };
   return {
     d: base64url(d),

@@ -28,3 +28,9 @@ class RunningHash implements MessageHash {
     return this.#hash.copy();
   }
 }
+
+/** The streams that a signature or verification with an ECDSA key finishes. Throws where none were started. */
+export function ecdsaStreams(message: MessageHash): EcdsaStreams {
+  if (message.ecdsa === undefined) throw new Error("the message hash was not started for an ecdsa key");
+  return message.ecdsa;
+}

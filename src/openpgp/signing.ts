@@ -3,6 +3,7 @@ import type { MessageHash, SignatureTerms } from "../keys/signing-key.ts";
 import { Fault } from "../outcome.ts";
 import { digestInfo } from "./digest-info.ts";
 import type { KeyMaterial } from "./key-packet.ts";
+import { ecdsaStreams } from "./message-hash.ts";
 import { isPacketProblem } from "./packet-problem.ts";
 import { encodeHashedPart, encodeHashSuffix, encodeSignature, parseSignature } from "./signature.ts";
 import { signatureVerifies } from "./verification.ts";
@@ -52,17 +53,12 @@ function signNumbers(
       case "ecdsa-p256":
       case "ecdsa-p384":
         return halves(
-          ecdsa(message).sign.update(suffix).sign({ key: key.keyObject, dsaEncoding: "ieee-p1363" }),
+          ecdsaStreams(message).sign.update(suffix).sign({ key: key.keyObject, dsaEncoding: "ieee-p1363" }),
         );
     }
   } catch (cause) {
     throw new Fault("signing-failed", "the key could not sign", { cause });
   }
-}
-
-function ecdsa(message: MessageHash): NonNullable<MessageHash["ecdsa"]> {
-  if (message.ecdsa === undefined) throw new Error("the message hash was not started for an ecdsa key");
-  return message.ecdsa;
 }
 
 function halves(octets: Uint8Array): readonly [Uint8Array, Uint8Array] {

@@ -2,6 +2,7 @@ import { constants, publicDecrypt, verify } from "node:crypto";
 import type { MessageHash } from "../keys/signing-key.ts";
 import { digestInfo } from "./digest-info.ts";
 import type { KeyMaterial } from "./key-packet.ts";
+import { ecdsaStreams } from "./message-hash.ts";
 import { leftPadded } from "./octets.ts";
 import { encodeHashSuffix, type Signature } from "./signature.ts";
 
@@ -57,11 +58,9 @@ function verifyEcdsa(
   signature: Signature,
 ): boolean {
   const numbers = fixedLength(signature, octets);
-  if (message.ecdsa === undefined) throw new Error("the message hash was not started for an ecdsa key");
+  const stream = ecdsaStreams(message).verify;
   if (numbers === undefined) return false;
-  return message.ecdsa.verify
-    .update(suffix)
-    .verify({ key: key.keyObject, dsaEncoding: "ieee-p1363" }, numbers);
+  return stream.update(suffix).verify({ key: key.keyObject, dsaEncoding: "ieee-p1363" }, numbers);
 }
 
 /** The signature's numbers one after the other, each of that many octets; undefined where one is longer. */

@@ -14,6 +14,8 @@ interface Parts {
   readonly publicFields: Uint8Array;
   readonly secretFields: Uint8Array;
   readonly version?: number;
+  /** The whole key, as Node wrote it. */
+  readonly jwk?: ReturnType<typeof jwkOf>;
 }
 
 function octets(value: string | undefined): Buffer {
@@ -28,21 +30,18 @@ function jwkOf(key: KeyObject) {
   return key.export({ format: "jwk" });
 }
 
-function ed25519Parts(): Parts {
-  const { x, d } = jwkOf(generateKeyPairSync("ed25519").privateKey);
-  const point = encodeMpi(Buffer.concat([Uint8Array.of(0x40), octets(x)]));
+function ed25519Parts(prefix = 0x40): Parts {
+  const jwk = jwkOf(generateKeyPairSync("ed25519").privateKey);
+  const point = encodeMpi(Buffer.concat([Uint8Array.of(prefix), octets(jwk.x)]));
   const publicFields = Buffer.concat([curveField("2b06010401da470f01"), point]);
-  return { algorithm: 22, publicFields, secretFields: encodeMpi(octets(d)) };
+  return { algorithm: 22, publicFields, secretFields: encodeMpi(octets(jwk.d)), jwk };
 }
 
-function ecdsaParts(curve: "P-256" | "P-384", oid: string): Parts {
-  const { x, y, d } = jwkOf(generateKeyPairSync("ec", { namedCurve: curve }).privateKey);
-  const point = encodeMpi(Buffer.concat([Uint8Array.of(0x04), octets(x), octets(y)]));
-  return {
-    algorithm: 19,
-    publicFields: Buffer.concat([curveField(oid), point]),
-    secretFields: encodeMpi(octets(d)),
-  };
+function ecdsaParts(curve: "P-256" | "P-384", oid: string, prefix = 0x04): Parts {
+  const jwk = jwkOf(generateKeyPairSync("ec", { namedCurve: curve }).privateKey);
+  const point = encodeMpi(Buffer.concat([Uint8Array.of(prefix), octets(jwk.x), octets(jwk.y)]));
+  const publicFields = Buffer.concat([curveField(oid), point]);
+  return { algorithm: 19, publicFields, secretFields: encodeMpi(octets(jwk.d)), jwk };
 }
 
 function rsaParts(modulusLength: number): Parts {
@@ -50,7 +49,8 @@ function rsaParts(modulusLength: number): Parts {
   const mpis = (...values: (string | undefined)[]) =>
     Buffer.concat(values.map((value) => encodeMpi(octets(value))));
   // u is 1/p mod q: with the primes exchanged that is qi
-  return { algorithm: 1, publicFields: mpis(jwk.n, jwk.e), secretFields: mpis(jwk.d, jwk.q, jwk.p, jwk.qi) };
+  const secretFields = mpis(jwk.d, jwk.q, jwk.p, jwk.qi);
+  return { algorithm: 1, publicFields: mpis(jwk.n, jwk.e), secretFields, jwk };
 }
 
 function publicPart({ version = 4, algorithm, publicFields }: Parts): Buffer {
@@ -101,8 +101,9 @@ describe.each(Object.entries(PLAIN))("%s", (algorithm, parts) => {
     if (isPacketProblem(secret) || isPacketProblem(open)) throw new Error("no key");
     expect(secret).toMatchObject({ kind: "key-material", algorithm, fingerprint: fingerprint(parts) });
     expect(open).toMatchObject({ kind: "key-material", algorithm, fingerprint: fingerprint(parts) });
-    const { d: _d, p: _p, q: _q, dp: _dp, dq: _dq, qi: _qi, ...derived } = jwkOf(secret.keyObject);
-    expect(derived).toEqual(jwkOf(open.keyObject));
+    const { kty, crv, n, e, x, y } = jwkOf(secret.keyObject);
+    expect(JSON.parse(JSON.stringify({ kty, crv, n, e, x, y }))).toEqual(jwkOf(open.keyObject));
+    expect(jwkOf(secret.keyObject)).toEqual(parts.jwk);
   });
 
   test("cut anywhere is refused", () => {
@@ -254,9 +255,9 @@ describe("numbers that make no key:", () => {
   test.each<[string, Parts]>([
     ["a point that is not on the curve", p256(point(0x04, 64))],
     ["a compressed point", p256(point(0x02, 32))],
-    ["a point of another prefix", p256(point(0x03, 64))],
+    ["a good point of another prefix", ecdsaParts("P-256", "2a8648ce3d030107", 0x05)],
     ["a point that is too short", p256(point(0x04, 63))],
-    ["an Edwards point of another prefix", edwards(point(0x41, 32))],
+    ["a good Edwards point of another prefix", ed25519Parts(0x41)],
     ["an Edwards point that is too short", edwards(point(0x40, 31))],
     ["a secret that is too long", { ...ED25519, secretFields: encodeMpi(Buffer.alloc(33, 1)) }],
     ["a prime of zero", { ...rsa, secretFields: primeOf("") }],

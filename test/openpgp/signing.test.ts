@@ -1,4 +1,4 @@
-import { constants, privateEncrypt } from "node:crypto";
+import { constants, sign as nodeSign, privateEncrypt } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Fingerprint, KeyAlgorithm, SignatureTerms } from "../../src/keys/signing-key.ts";
@@ -100,6 +100,17 @@ describe.each(ALGORITHMS)("%s", (algorithm) => {
     expect(signatureVerifies(key.publicKey, hashOf(ARTEFACT, algorithm), bent)).toBe(false);
   });
 
+  test("a number too large beside a good one is refused", () => {
+    const { numbers, ...signature } = parsed(sign(key));
+    for (const index of numbers.keys()) {
+      const large = numbers.map((number, at) =>
+        at === index ? Buffer.concat([Uint8Array.of(1), Buffer.alloc(384)]) : number,
+      );
+      const bent: Signature = { ...signature, numbers: large };
+      expect(signatureVerifies(key.publicKey, hashOf(ARTEFACT, algorithm), bent)).toBe(false);
+    }
+  });
+
   test("a secret key that is not the certificate's signs nothing that leaves", () => {
     const other = newKeyPair(algorithm);
     const mixed: KeyPair = { secretKey: key.secretKey, publicKey: other.publicKey };
@@ -170,6 +181,25 @@ test("a message hash signs with ECDSA once", () => {
   const message = hashOf(ARTEFACT, "ecdsa-p256");
   expect(verifies(key, signAndVerify(key, message, TERMS))).toBe(true);
   expect(() => signAndVerify(key, message, TERMS)).toThrow(Fault);
+});
+
+test("a signature that names another algorithm than its key's does not verify", () => {
+  const key = newKeyPair("ed25519");
+  const claims = { ...TERMS, algorithm: "ecdsa", issuerFingerprint: key.secretKey.fingerprint } as const;
+  const message = hashOf(ARTEFACT, "ed25519");
+  const digest = message
+    .sha512()
+    .update(encodeHashSuffix(encodeHashedPart(claims)))
+    .digest();
+  const native = nodeSign(undefined, digest, key.secretKey.keyObject);
+  const renamed = encodeSignature(claims, digest, [native.subarray(0, 32), native.subarray(32)]);
+  expect(verifies(key, renamed)).toBe(false);
+});
+
+test("an RSA number that is not below the modulus does not verify", () => {
+  const key = newKeyPair("rsa");
+  const { digestPrefix, ...signature } = parsed(sign(key));
+  expect(verifies(key, encodeSignature(signature, digestPrefix, [Buffer.alloc(256, 0xff)]))).toBe(false);
 });
 
 test("an RSA signature whose padding holds something else does not verify", () => {
