@@ -142,7 +142,7 @@ function makeProgram(
   program
     .command("verify")
     .description("verify the whole log, and name the first thing that is wrong")
-    .option("--checkpoint <file>", "the log must continue this checkpoint of it, kept elsewhere")
+    .option("--checkpoint <file>", "the log must continue this checkpoint of it, kept elsewhere; - for stdin")
     .option(
       "--key <key>",
       "the log's key, as signer-log key printed it (default: that of the log key beside the log)",

@@ -12,7 +12,7 @@ import { Fault, isRefusal, type Refusal, refusal } from "../outcome.ts";
 import type { Output } from "./log-output.ts";
 
 export interface VerifyCommandOptions {
-  /** File of a checkpoint kept elsewhere. */
+  /** File of a checkpoint kept elsewhere; `-` for stdin. */
   readonly checkpoint?: string;
   /** The log's key, in C2SP's form, where the one beside the log is not to be trusted. */
   readonly key?: string;
@@ -107,7 +107,7 @@ function readCheckpointFile(file: string, verifier: VerifierKey): Checkpoint | R
 
 function readText(file: string): string | undefined {
   try {
-    const bytes = readFileSync(file);
+    const bytes = readFileSync(file === "-" ? 0 : file);
     if (bytes.length > MAX_CHECKPOINT_BYTES) return undefined;
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {

@@ -353,6 +353,16 @@ describe("the program", () => {
     expect((await program(["--state", directory, "list"])).status).toBe(0);
   });
 
+  test("reads a checkpoint from stdin, also where that is a socket, as under sshd", async () => {
+    const { ledger, directory } = await sampleLog();
+    const verify = ["--state", directory, "verify", "--quiet", "--checkpoint", "-"];
+    expect(await run("bin/signer-log", verify, { stdin: ledger.checkpoint() })).toMatchObject({
+      status: 0,
+      stderr: "",
+    });
+    expect((await run("bin/signer-log", verify, { stdin: "" })).status).toBe(64);
+  });
+
   test("exits 69 with one line where the log is broken, 64 for a command that is none, 0 for help", async () => {
     const { ledger, directory } = await sampleLog();
     ledger.close();
