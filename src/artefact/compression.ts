@@ -125,12 +125,12 @@ class StreamExpander implements Expander {
   readonly #sink: PieceSink;
   readonly #budget: Budget;
   /** What comes next: the first `#collectedBytes` of one buffer, while the decompressor reads the other. */
-  #collected = Buffer.alloc(INPUT_BYTES);
-  #spare = Buffer.alloc(INPUT_BYTES);
+  #collected = Buffer.allocUnsafe(INPUT_BYTES);
+  #spare = Buffer.allocUnsafe(INPUT_BYTES);
   #collectedBytes = 0;
   #decompressing = false;
   /** What the decompressor was given last, and the number of bytes before that. */
-  #input = Buffer.alloc(0);
+  #input: Buffer = Buffer.alloc(0);
   #inputStart = 0;
   /** Expanded pieces that wait to be parsed: one, for a moment two. */
   #held: Buffer[] = [];

@@ -72,11 +72,11 @@ const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>([
 
 const REQUIRED = [...SECTIONS].filter(([, section]) => section.required).map(([key]) => key);
 
-/** `%KEY%`, at least one line that is neither empty nor holds a control character, an empty line. */
-const SECTION = /%([A-Z0-9]+)%\n((?:[^\x00-\x1f\x7f]+\n)+)\n/y;
-
-/** A value that a line-based reader, repo-add's own sed among them, would take for a section's header. */
-const HEADER_LIKE = /^%[A-Z0-9]+%$/m;
+/**
+ * `%KEY%`, at least one line, an empty line. A line is neither empty nor holds a control character, and is nothing that a
+ * line-based reader, repo-add's own sed among them, would take for a header.
+ */
+const SECTION = /%([A-Z0-9]+)%\n((?:(?!%[A-Z0-9]+%\n)[^\x00-\x1f\x7f]+\n)+)\n/y;
 
 /** A C1 control character, U+0080 to U+009F, in UTF-8. */
 const C1 = /\xc2[\x80-\x9f]/;
@@ -108,13 +108,12 @@ export function parseDesc(content: Buffer, directory: string): Desc | Refusal {
     SECTION.lastIndex = at;
     const [, key, lines] = SECTION.exec(text) ?? [];
     if (key === undefined || lines === undefined) {
-      return bad("expected sections of a header, printable lines and an empty line");
+      return bad("expected sections of one header, printable lines and an empty line");
     }
     const section = SECTIONS.get(key);
     if (section === undefined) return bad(`expected known sections, not ${quoted(key)},`);
     if (values.has(key)) return bad(`expected one section ${key}`);
     const value = lines.slice(0, -1);
-    if (HEADER_LIKE.test(value)) return bad(`expected no line that looks like a header as ${key}`);
     if (section.lines === "one" && value.includes("\n")) return bad(`expected one line as ${key}`);
     if (!isWellFormed(value, section)) return bad(`expected ${section.expected} as ${key}`);
     values.set(key, value);
