@@ -130,7 +130,7 @@ function readKeyFile({ name, file }: KeyFileOptions): Buffer {
 function readPassphrase(name: string, file: string): string {
   const content = readSmallFile(name, file, MAX_PASSPHRASE_BYTES);
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content).replace(/\r?\n$/, "");
+    return new TextDecoder("utf-8", { fatal: true }).decode(content).replace(/\r?\n$/, "");
   } catch (cause) {
     throw unavailable(name, "a passphrase in utf-8 expected", cause);
   } finally {

@@ -1,7 +1,17 @@
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmod, copyFile, mkdir, readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import {
+  chmod,
+  chown,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import * as openpgp from "openpgp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeKeyFile, loadKeyFile, type SecretKeyFileOptions } from "../../src/keys/key-file.ts";
@@ -495,7 +505,7 @@ describe("what is known about a key file is kept,", () => {
     expect((await loadKeyFile(options)).userId).toBe(value.userId);
     if (process.geteuid?.() === 0) {
       await writeFile(file, lie);
-      execFileSync("chown", ["1", file]);
+      await chown(file, 1, 1);
       expect((await loadKeyFile(options)).userId).toBe(value.userId);
     }
   });
@@ -505,6 +515,30 @@ describe("what is known about a key file is kept,", () => {
     await expectSigns(await loadKeyFile({ ...options, cacheDirectory: join(folder, "missing", "cache") }));
     await expectSigns(await loadKeyFile({ ...options, cacheDirectory: options.file }));
   });
+
+  test("and nothing half-written is left where it cannot be kept", async () => {
+    const options = await freshKey();
+    await loadKeyFile(options);
+    const file = await cacheFile(options);
+    await rm(file);
+    await mkdir(join(file, "in-the-way"), { recursive: true });
+    await expectSigns(await loadKeyFile(options));
+    expect(await readdir(options.cacheDirectory)).toEqual([basename(file)]);
+  });
+
+  test.runIf(process.geteuid?.() === 0)(
+    "and nothing is left by root in folders of another account",
+    async () => {
+      const options = await freshKey();
+      await chown(dirname(options.cacheDirectory), 1, 1);
+      await expectSigns(await loadKeyFile(options));
+      expect(await readdir(dirname(options.cacheDirectory))).toEqual(["repo.key"]);
+      await mkdir(options.cacheDirectory, { mode: 0o700 });
+      await chown(options.cacheDirectory, 1, 1);
+      await expectSigns(await loadKeyFile(options));
+      expect(await readdir(options.cacheDirectory)).toEqual([]);
+    },
+  );
 
   test("and a changed key file is examined afresh", async () => {
     const [options, other] = [await freshKey(), await freshKey()];
