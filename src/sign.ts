@@ -9,6 +9,7 @@ import type { SigningKey } from "./keys/signing-key.ts";
 import { configuredFields } from "./log/configured.ts";
 import type { Ledger, Receipt, SignatureRecord } from "./log/ledger.ts";
 import type { LedgerTransaction, RefusedFields } from "./log/ledger-transaction.ts";
+import { effectiveTime } from "./log/log-clock.ts";
 import type { SignedEntry } from "./log/log-entry.ts";
 import { encodeLogNotations } from "./log/notations.ts";
 import { packageList } from "./log/package-list.ts";
@@ -16,6 +17,7 @@ import type { PrivateRecord } from "./log/private-record.ts";
 import { startMessageHash } from "./openpgp/message-hash.ts";
 import { type Code, Fault, isRefusal, type Refusal, refusal } from "./outcome.ts";
 import { type Admission, admit } from "./policy/admission.ts";
+import { encodeLimit, type Limit, limitState } from "./policy/limit.ts";
 import { refuseOverLimit } from "./policy/limit-history.ts";
 import { type Permit, permit } from "./policy/permit.ts";
 import { describeRules, type Rule } from "./policy/rule.ts";
@@ -42,9 +44,8 @@ export interface Caller {
 type SignRequest = Request & { readonly kind: "sign" };
 type KeyRing = ReadonlyMap<KeyName, SigningKey>;
 
-/** How often one signature is delivered again within an hour. */
-const MAX_REISSUES_PER_HOUR = 10;
-const HOUR_MS = 3_600_000;
+/** How often one signature is delivered again. */
+const REISSUE_LIMIT: Limit = { count: 10, window: { kind: "sliding", ms: 3_600_000 } };
 
 /**
  * One request from its first byte to its receipt, the only thing that can be answered with a signature. A refusal is
@@ -147,18 +148,19 @@ function keyOf(keys: KeyRing, rule: Rule): SigningKey {
 }
 
 /**
- * What can be known without a byte: that no rule in question has a key fit to sign, or a place left in its limits. A limit
- * waits for the bytes where they may turn out to be what was signed within the reissue window.
+ * What can be known without a byte: that the clock is behind the log, or that no rule in question has a key fit to sign, or a
+ * place left in its limits. A limit waits for the bytes where they may turn out to be what was signed within the
+ * reissue window.
  */
 function refuseBeforeReading(host: SigningHost, admission: Admission, keys: KeyRing): Refusal | undefined {
-  const now = host.now();
+  const { queries } = host.ledger;
+  const now = effectiveTime(host.now(), queries.newest().time);
   const rules = [...admission.ruleOf.values()];
   const problems = rules.map((rule) => keyOf(keys, rule).problemAt(now));
   const [problem] = problems;
   if (problem !== undefined && problems.every((each) => each !== undefined))
     throw new Fault("key-unusable", problem.reason);
 
-  const { queries } = host.ledger;
   const reissuableSince = now.getTime() - host.config.reissueWindowMs;
   const refusals = rules.map((rule) => {
     const [newest] = queries.latestTimes(rule.id, 1, admission.name ?? null);
@@ -225,10 +227,12 @@ function reissue(
   work: SigningWork,
   transaction: LedgerTransaction,
 ): SignatureRecord | Refusal {
-  if (transaction.countReissued(earlier.seq, before(transaction.time, HOUR_MS)) >= MAX_REISSUES_PER_HOUR)
+  const reissues = transaction.reissueTimes(earlier.seq, REISSUE_LIMIT.count);
+  const state = limitState(REISSUE_LIMIT, reissues, transaction.time);
+  if (state.kind === "used-up")
     return refusal(
       "over-limit",
-      `this signature was delivered again ${MAX_REISSUES_PER_HOUR} times within an hour`,
+      `this signature was delivered again ${encodeLimit(REISSUE_LIMIT)}; the next is possible at ${state.nextAt.toISOString()}`,
     );
   return {
     kind: "signature-record",
@@ -282,8 +286,9 @@ function signatureFields({ admission, allowed, artefact, key }: SigningWork) {
   };
 }
 
-/** Whether more than half of a signature's life is left. */
+/** Whether more than half of a signature's life is left, and it has begun: a clock that ran ahead may have dated it. */
 function isFresh(entry: SignedEntry, now: Date): boolean {
+  if (Date.parse(entry.time) > now.getTime()) return false;
   if (entry.expires === undefined) return true;
   const expires = Date.parse(entry.expires);
   return expires - now.getTime() > (expires - Date.parse(entry.time)) / 2;

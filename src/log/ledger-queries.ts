@@ -29,8 +29,8 @@ export interface LedgerQueries {
   rulesInForce(): string | undefined;
   /** The newest `signed` entry of the same request, at or after `since`. */
   findSigned(what: SameRequest, since: Date): SignedEntry | undefined;
-  /** Number of `reissued` entries of the signature of entry `of`, at or after `since`. */
-  countReissued(of: number, since: Date): number;
+  /** Times of the newest `count` `reissued` entries of the signature of entry `of`, newest first. */
+  reissueTimes(of: number, count: number): readonly Date[];
   /** Ids of the rules under which something was signed at or after `since`. */
   rulesSince(since: Date): readonly string[];
   /** The newest entry's `seq` and time. */
@@ -46,7 +46,7 @@ export const QUERIES = {
   configured: "SELECT line FROM entries WHERE kind = 'configured' ORDER BY seq DESC LIMIT 1",
   bySha512:
     "SELECT seq, time, kind, line FROM entries WHERE sha512_start = substr(?, 1, 16) ORDER BY seq DESC",
-  reissuedOf: `SELECT seq, time FROM entries WHERE kind = 'reissued' AND "of" = ? ORDER BY seq DESC`,
+  reissuedOf: `SELECT seq, time FROM entries WHERE kind = 'reissued' AND "of" = ? ORDER BY seq DESC LIMIT ?`,
 } as const;
 
 /** The ledger's answers; inside a transaction, as of what it has appended so far. */
@@ -77,14 +77,9 @@ export function ledgerQueries(database: Database): LedgerQueries {
       return undefined;
     },
 
-    countReissued(of, since) {
+    reissueTimes(of, count) {
       const timeOf = cappedTimes(database);
-      let count = 0;
-      for (const row of database.iterate(QUERIES.reissuedOf, of)) {
-        if (timeOf(row) < since) break;
-        count++;
-      }
-      return count;
+      return database.all(QUERIES.reissuedOf, of, count).map(timeOf);
     },
 
     rulesSince(since) {

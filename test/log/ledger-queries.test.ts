@@ -165,15 +165,15 @@ describe("the same again", () => {
     expect(ledger.queries.findSigned(what, at(DAY + 1))).toBeUndefined();
   });
 
-  test("is counted by the signature that was delivered again, at or after a time", async () => {
+  test("tells when the signature was delivered again, newest first, of so many", async () => {
     const { ledger, entry } = await same();
     const other = await sign(ledger, at(HOUR));
     for (const ms of [2, 3, 4]) await reissue(ledger, at(ms * HOUR), entry as SignedEntry);
     await reissue(ledger, at(4 * HOUR), other.entry as SignedEntry);
-    expect(ledger.queries.countReissued(entry.seq, START)).toBe(3);
-    expect(ledger.queries.countReissued(entry.seq, at(3 * HOUR))).toBe(2);
-    expect(ledger.queries.countReissued(entry.seq, at(3 * HOUR + 1))).toBe(1);
-    expect(ledger.queries.countReissued(99, START)).toBe(0);
+    const all = [at(4 * HOUR), at(3 * HOUR), at(2 * HOUR)];
+    expect(ledger.queries.reissueTimes(entry.seq, 10)).toEqual(all);
+    expect(ledger.queries.reissueTimes(entry.seq, 2)).toEqual(all.slice(0, 2));
+    expect(ledger.queries.reissueTimes(99, 10)).toEqual([]);
   });
 });
 
