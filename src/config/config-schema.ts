@@ -42,6 +42,10 @@ const limits = v.array(limit, "expected a list of limits");
 /** Longest a v4 signature can live, in seconds (RFC 9580 §5.2.3.18: four octets). */
 const MAX_EXPIRY_MS = (2 ** 32 - 1) * 1000;
 
+/** A timer of Node counts up to 2^31-1 ms and takes what is longer for 1 ms. */
+const MAX_DEADLINE_MS = 24 * 86_400_000;
+const deadline = v.pipe(duration, v.maxValue(MAX_DEADLINE_MS, "expected at most 24 days"));
+
 const rule = v.strictObject({
   id: identifier,
   client: identifier,
@@ -82,7 +86,7 @@ export const configSchema = v.strictObject({
   reissue_window: v.optional(duration, "24 h"),
   journal: v.optional(absolutePath),
   deadlines: v.optional(
-    v.strictObject({ idle: v.optional(duration, "30 s"), total: v.optional(duration, "1 h") }),
+    v.strictObject({ idle: v.optional(deadline, "30 s"), total: v.optional(deadline, "1 h") }),
     {},
   ),
   keys: v.record(text("key names of a-z, 0-9, _ and -", parseKeyName), key),

@@ -115,10 +115,12 @@ signature_expires = "14 days"`;
       "rule 1, signature_expires: expected at most",
       toml({ rule: `${minimal.rule}\nsignature_expires = "999999 days"` }),
     ],
-    [
-      toml({ rule: `${minimal.rule}\nlimits_per_name = ["1 per hour"]` }),
-    ],
     ["deadlines.idle: expected a duration", toml({ head: `${minimal.head}\ndeadlines = { idle = "soon" }` })],
+    [
+      "deadlines.total: expected at most",
+      toml({ head: `${minimal.head}\ndeadlines = { total = "25 days" }` }),
+    ],
+    ["deadlines.idle: expected at most", toml({ head: `${minimal.head}\ndeadlines = { idle = "25 days" }` })],
     ["line 1, column", "origin = \n"],
     ["line 2, column", 'origin = "a.example"\norigin = "b.example"'],
   ])("says %s", (start, text) => {
