@@ -4,7 +4,7 @@ import { quoted, type Refusal, refusal } from "../outcome.ts";
 const HEADER = Buffer.from("%FILES%\n", "latin1");
 const NEWLINE = 0x0a;
 
-/** Longest line in bytes: PATH_MAX (4096), each byte as `\ooo`, which is how bsdtar prints what is not printable. */
+/** Longest line in bytes, newline included: PATH_MAX (4096), each byte as `\ooo`, which is how bsdtar prints what is not printable. */
 const MAX_LINE_BYTES = 16 * 1024;
 
 /** NUL, BS, CR, ESC, DEL: what ends a string in C, or moves the cursor of whoever runs `pacman -F`. bsdtar writes none. */
@@ -77,7 +77,7 @@ export class FileList {
       return this.#bad("expected relative paths, one a line, without empty, . and .. components");
     }
     for (let start = 0; lines.length - start > MAX_LINE_BYTES; ) {
-      const end = lines.lastIndexOf(NEWLINE, start + MAX_LINE_BYTES) + 1;
+      const end = lines.lastIndexOf(NEWLINE, start + MAX_LINE_BYTES - 1) + 1;
       if (end <= start) return this.#tooLong(MAX_LINE_BYTES + 1);
       start = end;
     }
