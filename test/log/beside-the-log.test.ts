@@ -28,6 +28,7 @@ describe("a private record", () => {
       expect(parsePrivateRecord(line), line).toBeUndefined();
     }
     expect(() => encodePrivateRecord({ for: "x".repeat(1025) })).toThrow(TypeError);
+    expect(encodePrivateRecord({ for: "x".repeat(1024) })).toHaveLength(1034);
   });
 
   test("is committed to by SHA-256 of salt and record", () => {
@@ -87,6 +88,8 @@ describe("a package list", () => {
       " a 1 -\n",
       "a 1 - \n",
       "a 1\n",
+      "a 1 --",
+      "a 1 -\nb 1 --",
       "a 1 -\r\n",
       "a\t1 -\n",
     ]) {

@@ -35,6 +35,7 @@ describe("a checkpoint's text is refused", () => {
   test.each([
     ["of two lines", "origin\n1\n"],
     ["without its last newline", TEXT.slice(0, -1)],
+    ["with an extension line that does not end", `${TEXT}extension`],
     ["with an empty origin", `\n1\n${ROOT}\n`],
     ["with an empty extension line", `${TEXT}\n`],
     ["with a leading zero", `o\n01\n${ROOT}\n`],

@@ -158,6 +158,7 @@ describe("opening", () => {
       "UPDATE entries SET line = replace(line, 'example', 'exempel') WHERE seq = 0",
     ],
     ["a node of the right edge is changed", "UPDATE nodes SET hash = zeroblob(32) WHERE position = 2"],
+    ["a node of the right edge is missing", "DELETE FROM nodes WHERE position = 2"],
     ["the last leaf is changed", "UPDATE nodes SET hash = zeroblob(32) WHERE position = 3"],
     ["a node is added", "INSERT INTO nodes VALUES (4, zeroblob(32))"],
     ["the last node is removed", "DELETE FROM nodes WHERE position = 3"],

@@ -289,6 +289,7 @@ describe("the entry of a configuration", () => {
     const long = configuredFields(["x".repeat(5000), "y"]);
     expect(long.summary).toEqual([`${"x".repeat(2048)}...`, "y"]);
     expect(long.rules).not.toBe(configuredFields([`${"x".repeat(2048)}...`, "y"]).rules);
+    expect(configuredFields(["x".repeat(2048)]).summary).toEqual(["x".repeat(2048)]);
     expect(configuredFields([]).summary).toEqual([]);
   });
 });

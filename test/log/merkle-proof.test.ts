@@ -159,10 +159,17 @@ test("numbers that no tree has are refused, not computed with", () => {
     expect(() => consistencyProof(bad, 8, tree.read)).toThrow(RangeError);
     expect(() => consistencyProof(3, bad, tree.read)).toThrow(RangeError);
   }
+  for (const bad of [-1, 1.5, 2 ** 53]) expect(verifyConsistency(bad, bad, root(3), root(3), [])).toBe(false);
   expect(() => inclusionProof(8, 8, tree.read)).toThrow(RangeError);
   expect(() => consistencyProof(9, 8, tree.read)).toThrow(RangeError);
   expect(verifyInclusion(leaf(8), 8, 8, [], root(8))).toBe(false);
   expect(verifyConsistency(9, 8, root(9), root(8), [])).toBe(false);
+});
+
+test("what is no hash is refused, even where it equals itself", () => {
+  const short = root(1).subarray(1);
+  expect(verifyConsistency(1, 1, short, short, [])).toBe(false);
+  expect(verifyInclusion(short, 0, 1, [], short)).toBe(false);
 });
 
 test("the empty tree begins every tree, with its own root and an empty proof only", () => {

@@ -137,6 +137,10 @@ describe("a note is refused", () => {
   });
 });
 
+test("a note as long as a note may be is read", () => {
+  expect(verifies(signNote(`${"x".repeat(256 * 1024 - 200)}\n`, publishedSigner()))).toBe(true);
+});
+
 test("a signature of another length than Ed25519's does not verify, and does not throw", () => {
   const short = Buffer.from(SIGNATURE, "base64").subarray(0, 40).toString("base64");
   expect(verifies(`${TEXT}\n— PeterNeumann ${short}\n`)).toBe(false);
