@@ -29,6 +29,7 @@ export class Sha256Beside {
   #batchBytes = 0;
   #worker: Worker | undefined;
   #bytesInFlight = 0;
+  #digest: string | undefined;
   #failure: Error | undefined;
 
   /** Takes `chunk` over: the caller MUST NOT look at it afterwards. Resolves when more may come. */
@@ -48,11 +49,10 @@ export class Sha256Beside {
       return hash.digest("hex");
     }
     await this.#handOver(this.#worker);
-    while (this.#bytesInFlight > 0) await this.#workerSays(this.#worker);
     this.#worker.postMessage(undefined);
-    const [digest] = await once(this.#worker, "message");
+    while (this.#digest === undefined) await this.#workerSays(this.#worker);
     this.close();
-    return digest;
+    return this.#digest;
   }
 
   /** Ends the worker. Safe at any time, more than once. */
@@ -70,6 +70,7 @@ export class Sha256Beside {
     });
     worker.on("message", (answer: unknown) => {
       if (typeof answer === "number") this.#bytesInFlight -= answer;
+      else this.#digest = String(answer);
     });
     worker.unref();
     this.#worker = worker;
@@ -86,6 +87,7 @@ export class Sha256Beside {
     while (this.#bytesInFlight > MAX_BYTES_IN_FLIGHT) await this.#workerSays(worker);
   }
 
+  /** Waits for the next answer. Nothing else may keep the process alive meanwhile: the input has come to its end, perhaps. */
   async #workerSays(worker: Worker): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     worker.ref();
