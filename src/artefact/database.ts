@@ -1,13 +1,7 @@
 import { isRefusal, type Refusal } from "../outcome.ts";
 import type { DatabaseFacts, Recogniser } from "./artefact.ts";
-import {
-  type Expander,
-  type ExpansionLimits,
-  expandGzip,
-  expandNothing,
-  expandZstd,
-  type PieceSink,
-} from "./compression.ts";
+import { expandGzip, expandNothing, expandZstd } from "./compression.ts";
+import type { Expander, ExpansionLimits, PieceSink } from "./expansion.ts";
 import { type DatabaseType, PackageDatabase } from "./pacman-db.ts";
 import { ArchiveReader } from "./ustar.ts";
 

@@ -1,5 +1,5 @@
 import { type Refusal, refusal } from "../outcome.ts";
-import type { CompressedFormat } from "./compression.ts";
+import type { CompressedFormat } from "./expansion.ts";
 
 /** RFC 1952, 2.3.1: ID1, ID2. */
 export const GZIP_MAGIC = Buffer.of(0x1f, 0x8b);

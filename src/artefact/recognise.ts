@@ -1,8 +1,9 @@
 import { isRefusal, quoted, type Refusal, refusal } from "../outcome.ts";
 import type { ArtefactFacts, Expectation, Recogniser } from "./artefact.ts";
 import { type ArtefactName, parseArtefactName } from "./artefact-name.ts";
-import { DEFAULT_LIMITS, type ExpansionLimits } from "./compression.ts";
+import { DEFAULT_LIMITS } from "./compression.ts";
 import { type Compression, startDatabase } from "./database.ts";
+import type { ExpansionLimits } from "./expansion.ts";
 import { GZIP_MAGIC } from "./gzip.ts";
 import { startImage } from "./iso9660.ts";
 import type { DatabaseType } from "./pacman-db.ts";

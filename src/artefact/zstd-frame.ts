@@ -1,5 +1,5 @@
 import { type Refusal, refusal } from "../outcome.ts";
-import type { CompressedFormat } from "./compression.ts";
+import type { CompressedFormat } from "./expansion.ts";
 
 /** RFC 8878, 3.1.1: Magic_Number 0xFD2FB528, little-endian. */
 export const ZSTD_MAGIC = Buffer.of(0x28, 0xb5, 0x2f, 0xfd);

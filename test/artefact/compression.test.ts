@@ -1,7 +1,8 @@
 import { createGzip, deflateRawSync, gzipSync, constants as zlib, zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { DEFAULT_LIMITS, FREE_EXPANSION_BYTES } from "../../src/artefact/compression.ts";
+import { DEFAULT_LIMITS } from "../../src/artefact/compression.ts";
 import { startDatabase } from "../../src/artefact/database.ts";
+import { FREE_EXPANSION_BYTES } from "../../src/artefact/expansion.ts";
 import {
   buildDatabase,
   compress,

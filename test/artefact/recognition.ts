@@ -1,5 +1,6 @@
 import type { ArtefactFacts, ArtefactType, DatabaseFacts, Expectation } from "../../src/artefact/artefact.ts";
-import { DEFAULT_LIMITS, type ExpansionLimits } from "../../src/artefact/compression.ts";
+import { DEFAULT_LIMITS } from "../../src/artefact/compression.ts";
+import type { ExpansionLimits } from "../../src/artefact/expansion.ts";
 import { recognise } from "../../src/artefact/recognise.ts";
 import { isRefusal, type Refusal } from "../../src/outcome.ts";
 import { samplePackage } from "../support/database-fixture.ts";
