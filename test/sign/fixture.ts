@@ -50,12 +50,13 @@ export interface HostOptions {
   /** When the key stops being valid. */
   readonly keyExpires?: Date;
   readonly now?: Date;
+  /** Where to make it; a temporary folder where left out. */
+  readonly folder?: string;
 }
 
 /** Makes one with a key and a log of its own; its clock stands at {@link START}. */
 export async function makeHost(cleanup: Cleanup, options: HostOptions = {}): Promise<HostInProcess> {
-  const { keyExpires, now = START, ...settings } = options;
-  const folder = await tempDir(cleanup);
+  const { keyExpires, now = START, folder = await tempDir(cleanup), ...settings } = options;
   const stateDirectory = join(folder, "state");
   const keyFile = join(folder, "repo.key");
   const userId = "Repository signing key <signer@signer.example.org>";
