@@ -1,4 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { LogEntry } from "../../src/log/log-entry.ts";
@@ -222,4 +223,27 @@ export function outcome(ended: Ended): string {
   }
   if (ended.stdout.length > 0) throw new Error(`${ended.stdout.length} bytes on stdout beside a failure`);
   return `${codeOf(ended)} ${ended.status}`;
+}
+
+/** What a program that the test has started said until it ended. */
+export async function collect(child: ChildProcessWithoutNullStreams): Promise<Ended> {
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
+  child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
+  const [status, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+  return {
+    status: status ?? undefined,
+    signal: signal ?? undefined,
+    stdout: Buffer.concat(stdout),
+    stderr: Buffer.concat(stderr).toString(),
+  };
+}
+
+/** Sends what is left, and waits for the end. A program that stops reading early is no error. */
+export function finish(child: ChildProcessWithoutNullStreams, last: Uint8Array): Promise<Ended> {
+  const ended = collect(child);
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(last);
+  return ended;
 }
