@@ -210,8 +210,9 @@ function seconds(time: Date): number {
   return Math.floor(time.getTime() / 1000);
 }
 
+/** Creation of a key or of the self-signature that binds it, which openpgp.js always has once it has verified it. */
 function latest(created: Date, bound: Date | null): number {
-  return Math.max(seconds(created), bound === null ? 0 : seconds(bound));
+  return Math.max(seconds(created), seconds(bound ?? created));
 }
 
 /** An expiration as openpgp.js tells it; null, which it has for an invalid key, is long past. */

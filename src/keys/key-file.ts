@@ -110,7 +110,10 @@ async function readSecret(
 ): Promise<KeyMaterial> {
   if (!encrypted) return expectKey(options.name, readSecretKey(packets, fingerprint));
   if (options.passphraseFile === undefined) {
-    throw unavailable(options.name, "a passphrase protects it, and the configuration names none");
+    throw unavailable(
+      options.name,
+      "a passphrase protects it, and none was given: passphrase_credential names one of a service",
+    );
   }
   const passphrase = readPassphrase(options.name, options.passphraseFile);
   const { openSecretKey } = await import("./key-examination.ts");

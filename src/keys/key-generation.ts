@@ -28,7 +28,9 @@ const PREFERRED_HASHES = [10, 8];
 
 /** Self-signatures without the random notation that openpgp.js adds: there is nothing to know about it. */
 const PLAIN_SIGNATURES = { nonDeterministicSignaturesViaNotation: false };
-const USER_ID = /^(?<name>[^<>()@\p{C}]{1,128}) <(?<email>[^<>()@\s\p{C}]{1,64}@[A-Za-z0-9.-]{1,128})>$/u;
+/** Stricter than openpgp.js, which would throw for some addresses; comments would come out elsewhere. */
+const USER_ID =
+  /^(?<name>[^<>()@\p{C}]{1,128}) <(?<email>[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,125}[A-Za-z0-9])>$/u;
 
 /**
  * Makes a certify-only primary key and a signing subkey, both version 4 Ed25519 with the algorithm identifier (22) that

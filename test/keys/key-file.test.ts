@@ -216,6 +216,18 @@ describe("a key that must not sign is loaded without its secret, says why, and s
     await expectUnusable(await keyFile(await home.secretKey(fingerprint)), "not-yet-valid");
   });
 
+  test("bound, itself or its primary, by a self-signature of the future", async () => {
+    const bind = ["--passphrase", "", "--faked-system-time", "20270101T000000!", "--quick-set-expire"];
+    for (const subkeys of [[], ["*"]]) {
+      const fingerprint = await home.generate({ primary: ["ed25519", "cert"], subkey: ["ed25519", "sign"] });
+      await home.gpg([...bind, fingerprint, "2030-01-01", ...subkeys]);
+      const file = await keyFile(await home.secretKey(fingerprint));
+      await expectUnusable(file, "not-yet-valid", new Date("2026-12-31T23:00:00Z"));
+      const now = new Date("2027-01-01T01:00:00Z");
+      await expectSigns(await loadKeyFile({ ...file, now }), now);
+    }
+  });
+
   test("made for certifying alone", async () => {
     const fingerprint = await home.generate({ primary: ["ed25519", "cert"], subkey: ["cv25519", "encr"] });
     const file = await keyFile(await home.secretKey(fingerprint));
@@ -309,6 +321,21 @@ describe("unavailable:", () => {
         /^key-unavailable: .* rsa from 2048/,
       );
     }
+  });
+
+  test("a key of another algorithm that may not even sign", async () => {
+    const fingerprint = await home.generate({ primary: ["dsa2048", "cert"] });
+    expect(await faultOf(await keyFile(await home.secretKey(fingerprint)))).toMatch(
+      /^key-unavailable: .* rsa from 2048/,
+    );
+  });
+
+  test("a key whose secret contradicts its checksum", async () => {
+    const fingerprint = await home.generate({ primary: ["ed25519", "sign,cert"] });
+    const secret = await home.gpg(["--passphrase", "", "--export-secret-keys", fingerprint]);
+    const end = 2 + (secret[1] ?? 0); // of the first packet, whose header takes two octets
+    secret[end - 1] = (secret[end - 1] ?? 0) ^ 1;
+    expect(await faultOf(await keyFile(secret))).toMatch(/^key-unavailable: an openpgp secret key expected/);
   });
 
   test("a key whose signing secret is not in the file", async () => {
@@ -501,6 +528,12 @@ describe("what is known about a key file is kept,", () => {
     const lie = JSON.stringify({ ...value, userId: "somebody else" });
     await writeFile(file, lie);
     expect((await loadKeyFile(options)).userId).toBe("somebody else"); // believed: its owner may read the key itself
+    const other = await loadKeyFile(await freshKey());
+    for (const armoredPublicKey of ["a letter", other.armoredPublicKey]) {
+      await writeFile(file, JSON.stringify({ ...value, armoredPublicKey }));
+      expect(await faultOf(options)).toMatch(/^key-unavailable: /); // and never a signature that was not checked
+    }
+    await writeFile(file, lie);
     await chmod(file, 0o620);
     expect((await loadKeyFile(options)).userId).toBe(value.userId);
     if (process.geteuid?.() === 0) {

@@ -94,6 +94,33 @@ describe("a new key", () => {
     expect((await home.gpg(["--with-colons", "--list-keys"])).toString()).toMatch(/^pub:r:/m);
   });
 
+  test("prefers the hashes that every GnuPG has", async () => {
+    const home = await GnupgHome.create(cleanup);
+    const packets = await home.gpg(["--list-packets"], key.armoredPublicKey);
+    expect(packets.toString()).toContain("(pref-hash-algos: 10 8)");
+  });
+
+  test("may live for a second, or as long as a certificate can say, and have short names", async () => {
+    const userId = "A <b@cd>";
+    for (const seconds of [1, 2 ** 32 - 1]) {
+      const expires = new Date(NOW.getTime() + seconds * 1000);
+      expect((await generateKey({ userId, now: NOW, expires })).armoredPublicKey).toContain(
+        "BEGIN PGP PUBLIC KEY",
+      );
+    }
+    const long = { userId, now: NOW, expires: new Date(NOW.getTime() + 2 ** 32 * 1000) };
+    await expect(generateKey(long)).rejects.toMatchObject({ code: "bad-configuration" });
+    for (const text of [
+      `${"n".repeat(129)} <b@cd>`,
+      `A <${"b".repeat(65)}@cd>`,
+      `A <b@${"c".repeat(128)}>`,
+    ]) {
+      await expect(generateKey({ userId: text, now: NOW })).rejects.toMatchObject({
+        code: "bad-configuration",
+      });
+    }
+  });
+
   test("is another one each time", async () => {
     expect((await generateKey({ userId: USER_ID, now: NOW })).primaryFingerprint).not.toBe(
       key.primaryFingerprint,
@@ -110,6 +137,8 @@ describe("a new key", () => {
     ["a blank at the start", " Example <a@example.org>"],
     ["a comment, which would come out elsewhere", "Example (test) <a@example.org>"],
     ["no domain", "Example <a@>"],
+    ["a domain that ends in a dot", "Example <a@example.org.>"],
+    ["an address with a backslash", "Example <a\\@example.org>"],
   ])("is not made with %s in its user id", async (_name, userId) => {
     await expect(generateKey({ userId, now: NOW })).rejects.toMatchObject({ code: "bad-configuration" });
   });
@@ -194,6 +223,7 @@ describe("the public key", () => {
       await home.gpg(["--import"], exportPublic(key.armoredPublicKey, format));
       expect((await home.gpg(["--list-keys"])).toString()).toContain(key.primaryFingerprint);
     }
+    expect(Buffer.from(exportPublic(key.armoredPublicKey, "armored")).toString()).toBe(key.armoredPublicKey);
     expect(() => exportPublic(key.armoredSecretKey, "binary")).toThrow(
       expect.objectContaining({ code: "key-unavailable" }),
     );
