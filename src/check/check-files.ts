@@ -55,9 +55,7 @@ function checkState(directory: string, state: Stats): readonly Finding[] {
         `${directory} belongs to account ${state.uid} and this is account ${account}: only its owner can sign`,
       ),
     );
-  const names = ["", ...readNames(directory)];
-  for (const name of names) {
-    const path = join(directory, name);
+  for (const path of [directory, ...pathsIn(directory)]) {
     const found = stat(path);
     if (found === undefined) continue;
     if ((found.mode & GROUP_AND_OTHERS) !== 0)
@@ -106,9 +104,11 @@ function stat(path: string): Stats | undefined {
   return statSync(path, { throwIfNoEntry: false });
 }
 
-function readNames(directory: string): readonly string[] {
+/** All paths below a folder; links in it are not followed to others. */
+function pathsIn(directory: string): readonly string[] {
   try {
-    return readdirSync(directory, { recursive: true, encoding: "utf8" });
+    const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
+    return entries.map(({ parentPath, name }) => join(parentPath, name));
   } catch {
     return [];
   }

@@ -1,7 +1,5 @@
-import { join } from "node:path";
-import { KEY_CACHE_DIRECTORY } from "../cli/open-host.ts";
+import { describeConfiguredKey } from "../cli/open-host.ts";
 import type { Config } from "../config/config.ts";
-import { describeKeyFile } from "../keys/key-file.ts";
 import type { KeyFacts } from "../keys/signing-key.ts";
 import { Fault } from "../outcome.ts";
 import { describeKey } from "../status.ts";
@@ -13,10 +11,9 @@ const WARN_BEFORE_EXPIRY_MS = 42 * 86_400_000;
 /** Whether each key can be read and is fit to sign, and for how long. */
 export async function checkKeys(config: Config, now: Date): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
-  for (const [name, { file, passphraseCredential }] of config.keys) {
-    const cacheDirectory = join(config.stateDirectory, KEY_CACHE_DIRECTORY);
+  for (const [name, { passphraseCredential }] of config.keys) {
     try {
-      findings.push(describeFinding(await describeKeyFile({ name, file, cacheDirectory, now }), now));
+      findings.push(describeFinding(await describeConfiguredKey(config, name, now), now));
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       findings.push(problem("key", error.code, error.message));

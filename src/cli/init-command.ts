@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -13,7 +13,7 @@ import { encodeVerifierKey } from "../log/signed-note.ts";
 import { Fault, quoted } from "../outcome.ts";
 import { describeKey, describeUserId } from "../status.ts";
 import { authorizedKeysLine } from "./authorized-keys.ts";
-import { loadKey } from "./open-host.ts";
+import { describeConfiguredKey } from "./open-host.ts";
 import { primaryKeyFile, revocationFile } from "./primary-key.ts";
 
 export interface InitOptions {
@@ -71,10 +71,24 @@ function ensureConfig(options: InitOptions, print: Print): Config {
     keyFile: join(dirname(file), "repo.key"),
     journalFile: join(options.state, "journal.jsonl"),
   });
-  mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
-  writeFileSync(file, text, { flag: "wx", mode: 0o644, flush: true });
+  makeFolderForAll(dirname(file));
+  writeFileSync(file, text, { flag: "wx", flush: true });
+  chmodSync(file, 0o644);
   print(`made       configuration ${file}: edit its rules`);
   return readConfigFile(file);
+}
+
+/**
+ * Makes a folder that the account that signs can enter, though root owns it: the umask of this program (0077) is not meant
+ * for it. What is there stays as it is.
+ */
+function makeFolderForAll(folder: string): void {
+  const umask = process.umask(0o022);
+  try {
+    mkdirSync(folder, { recursive: true });
+  } finally {
+    process.umask(umask);
+  }
 }
 
 function defaultOrigin(): string {
@@ -96,7 +110,7 @@ async function makeKey(
 ): Promise<void> {
   const userId = options.userId ?? `Repository signing key <signer@${config.notationDomain}>`;
   const key = await generateKey({ userId, now: new Date(), expires: parseDate(options.keyExpires) });
-  mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
+  makeFolderForAll(dirname(file));
   // The primary first: a key that signs and can never be extended would be the worse half to be left with.
   writeNew(primaryKeyFile(file), key.armoredSecretKey, owner);
   writeNew(revocationFile(file), key.armoredRevocation, owner);
@@ -167,7 +181,7 @@ async function describe(
   const now = new Date();
   print("");
   for (const name of config.keys.keys()) {
-    const key = await loadKey(config, name, now, undefined);
+    const key = await describeConfiguredKey(config, name, now);
     print(`key ${name}    ${describeUserId(key)}`);
     print(`            ${describeKey(key, now)}`);
   }
@@ -186,8 +200,13 @@ async function describe(
   print("next: signer check");
 }
 
+/**
+ * Everything in a folder that nobody but this account has had a hand in. One that was given away before is left alone: its
+ * owner could have put links into it, and root would follow them.
+ */
 function giveAway(directory: string, owner: Owner): void {
-  chownSync(directory, owner.uid, owner.gid);
+  if (statSync(directory).uid !== process.geteuid?.()) return;
   for (const entry of readdirSync(directory, { recursive: true, encoding: "utf8" }))
     chownSync(join(directory, entry), owner.uid, owner.gid);
+  chownSync(directory, owner.uid, owner.gid);
 }

@@ -1,22 +1,21 @@
 import type { Config } from "../config/config.ts";
 import { readConfigFile } from "../config/config-file.ts";
 import { exportPublic } from "../keys/key-export.ts";
-import type { SigningKey } from "../keys/signing-key.ts";
+import type { KeyFacts } from "../keys/signing-key.ts";
 import { Fault, quoted } from "../outcome.ts";
 import { type KeyName, parseKeyName } from "../request/request.ts";
 import { describeUserId, describeValidity } from "../status.ts";
-import { loadKey } from "./open-host.ts";
+import { describeConfiguredKey } from "./open-host.ts";
 
 /** `signer key`: what the configured keys are and until when they sign. Returns the exit status. */
 export async function keyListCommand(
   configFile: string,
   options: { readonly json: boolean },
-  credentialsDirectory: string | undefined,
 ): Promise<number> {
   const config = readConfigFile(configFile);
   const now = new Date();
   for (const name of config.keys.keys()) {
-    const key = await loadKey(config, name, now, credentialsDirectory);
+    const key = await describeConfiguredKey(config, name, now);
     process.stdout.write(options.json ? `${JSON.stringify(keyAsJson(key, now))}\n` : keyAsText(key, now));
   }
   return 0;
@@ -27,10 +26,9 @@ export async function keyExportCommand(
   configFile: string,
   wanted: string | undefined,
   options: { readonly binary: boolean },
-  credentialsDirectory: string | undefined,
 ): Promise<number> {
   const config = readConfigFile(configFile);
-  const key = await loadKey(config, chooseKey(config, wanted), new Date(), credentialsDirectory);
+  const key = await describeConfiguredKey(config, chooseKey(config, wanted), new Date());
   process.stdout.write(exportPublic(key.armoredPublicKey, options.binary ? "binary" : "armored"));
   return 0;
 }
@@ -45,7 +43,7 @@ function chooseKey(config: Config, wanted: string | undefined): KeyName {
   throw new Fault("bad-configuration", `${what}: the configuration has ${names.join(", ")}`);
 }
 
-function keyAsText(key: SigningKey, now: Date): string {
+function keyAsText(key: KeyFacts, now: Date): string {
   const isSubkey = key.fingerprint !== key.primaryFingerprint;
   return [
     `${key.name}`,
@@ -58,7 +56,7 @@ function keyAsText(key: SigningKey, now: Date): string {
   ].join("\n");
 }
 
-function keyAsJson(key: SigningKey, now: Date): object {
+function keyAsJson(key: KeyFacts, now: Date): object {
   return {
     name: key.name,
     userId: key.userId,

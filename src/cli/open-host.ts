@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { Journal } from "../journal.ts";
-import { loadKeyFile } from "../keys/key-file.ts";
-import type { SigningKey } from "../keys/signing-key.ts";
+import { describeKeyFile, loadKeyFile } from "../keys/key-file.ts";
+import type { KeyFacts, SigningKey } from "../keys/signing-key.ts";
 import type { Ledger } from "../log/ledger.ts";
 import { Fault } from "../outcome.ts";
 import type { KeyName } from "../request/request.ts";
@@ -35,19 +35,22 @@ export async function loadKey(
   now: Date,
   credentialsDirectory: string | undefined,
 ): Promise<SigningKey> {
-  const source = config.keys.get(name);
-  if (source === undefined)
-    throw new Fault("bad-configuration", `there is no key ${name} in the configuration`);
-  const { file, passphraseCredential } = source;
+  const { passphraseCredential, ...place } = placeOf(config, name);
   const passphraseFile =
     passphraseCredential === undefined || credentialsDirectory === undefined
       ? undefined
       : join(credentialsDirectory, passphraseCredential);
-  return await loadKeyFile({
-    name,
-    file,
-    passphraseFile,
-    cacheDirectory: join(config.stateDirectory, KEY_CACHE_DIRECTORY),
-    now,
-  });
+  return await loadKeyFile({ ...place, passphraseFile, now });
+}
+
+/** What is known about it, its secret left alone: no passphrase is needed. Fault `key-unavailable` where it cannot be read. */
+export async function describeConfiguredKey(config: Config, name: KeyName, now: Date): Promise<KeyFacts> {
+  return await describeKeyFile({ ...placeOf(config, name), now });
+}
+
+function placeOf(config: Config, name: KeyName) {
+  const source = config.keys.get(name);
+  if (source === undefined)
+    throw new Fault("bad-configuration", `there is no key ${name} in the configuration`);
+  return { ...source, name, cacheDirectory: join(config.stateDirectory, KEY_CACHE_DIRECTORY) };
 }

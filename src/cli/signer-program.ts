@@ -34,7 +34,6 @@ export async function runProgram(argv: readonly string[], environment: Environme
 }
 
 function makeProgram(environment: Environment, finish: (status: number) => void): Command {
-  const { credentialsDirectory } = environment;
   const program = new Command("signer")
     .description("Signs a distribution's repository databases and images, and logs what it signed.")
     .version(VERSION, "-V, --version", "print the version")
@@ -82,7 +81,7 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
     .option("--json", "one JSON object for each key", false)
     .action(async (options: { json: boolean }) => {
       const { keyListCommand } = await import("./key-command.ts");
-      finish(await keyListCommand(config(), options, credentialsDirectory));
+      finish(await keyListCommand(config(), options));
     });
 
   key
@@ -92,7 +91,7 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
     .option("--binary", "not armored", false)
     .action(async (name: string | undefined, options: { binary: boolean }) => {
       const { keyExportCommand } = await import("./key-command.ts");
-      finish(await keyExportCommand(config(), name, options, credentialsDirectory));
+      finish(await keyExportCommand(config(), name, options));
     });
 
   program
