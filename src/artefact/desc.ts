@@ -19,8 +19,10 @@ const MAX_COMPONENT_BYTES = 255;
 
 const PACKAGE_NAME = /^[A-Za-z0-9@_+][A-Za-z0-9@._+-]*$/;
 
-/** `[epoch:]pkgver-pkgrel`: pkgver is printable ASCII without space, `/`, `:` and `-`, which makes the split unambiguous. */
-const VERSION = /^(?:[0-9]+:)?[!-,.0-9;-~]+-[0-9]+(?:\.[0-9]+)?$/;
+/**
+ * `[epoch:]pkgver-pkgrel`. alpm-pkgver(7): ASCII without spaces and `: / - < > =`, which makes NAME-VERSION unambiguous.
+ */
+const VERSION = /^(?:[0-9]+:)?[!-,.0-9;?-~]+-[0-9]+(?:\.[0-9]+)?$/;
 
 const DECIMAL = /^(?:0|[1-9][0-9]{0,15})$/;
 

@@ -9,8 +9,8 @@ export interface PaxHeader {
   readonly hasGid: boolean;
 }
 
-/** Largest extended header in bytes: a path, an ACL, a security label and a signature of the kernel's are a few KiB. */
-export const MAX_PAX_BYTES = 16 * 1024;
+/** Largest extended header in bytes: a path, an ACL and a security label are a few KiB, Linux's largest attribute is 64. */
+export const MAX_PAX_BYTES = 64 * 1024;
 
 /** Longest path in bytes: a directory that a file system can hold (255), a slash and `files`, with room to spare. */
 const MAX_PATH_BYTES = 1024;

@@ -39,6 +39,9 @@ type Field = readonly [offset: number, length: number];
 /** magic `ustar\0`, version `00`. GNU tar's own format has `ustar  \0` here. */
 const USTAR = Buffer.from("ustar\x0000", "latin1");
 
+/** Permissions, set-user-id, set-group-id and sticky (POSIX.1-2017, pax, "ustar Header Block": mode). */
+const MAX_MODE = 0o7777;
+
 /** What the type flags that a database never has stand for, for the message. */
 const REFUSED_KINDS: ReadonlyMap<string, string> = new Map([
   ["\0", "an old-style file"],
@@ -75,11 +78,13 @@ export function parseTarHeader(block: Buffer): TarHeader | Refusal {
   if (textField(block, UNAME) === undefined || textField(block, GNAME) === undefined) {
     return bad(`expected printable names of user and group, ended by NULs, in ${quoted(path)}`);
   }
-  const size = octal(block, SIZE);
+  const size = ended(block, SIZE);
+  const mode = ended(block, MODE);
   const numbersAreOctal =
     size !== undefined &&
-    octal(block, MODE) !== undefined &&
-    octal(block, MTIME) !== undefined &&
+    mode !== undefined &&
+    mode <= MAX_MODE &&
+    ended(block, MTIME) !== undefined &&
     isUnusedNumber(block, DEVMAJOR) &&
     isUnusedNumber(block, DEVMINOR);
   const uid = ownerForm(block, UID);
@@ -161,6 +166,12 @@ function isPlain(byte: number): boolean {
 function isZero(block: Buffer, [offset, length]: Field): boolean {
   for (let index = offset; index < offset + length; index++) if (block[index] !== 0) return false;
   return true;
+}
+
+/** An octal number with at least one space or NUL behind it. */
+function ended(block: Buffer, field: Field): number | undefined {
+  const last = block[field[0] + field[1] - 1];
+  return last === 0 || last === 0x20 ? octal(block, field) : undefined;
 }
 
 /** Octal digits up to the field's end or to spaces and NULs that fill it; undefined for anything else. */

@@ -47,7 +47,8 @@ export class ArchiveReader {
   #paxContent: Buffer[] | undefined;
   /** An extended header that waits for its entry. */
   #pax: PaxHeader | undefined;
-  /** Where the archive has to end; known from the first zero block on. */
+  /** Where the two zero blocks end, and where the archive has to; known from the first of them on. */
+  #zeroBlocksEnd = 0;
   #endsAt = 0;
 
   /** `sink` takes the entries. */
@@ -176,15 +177,21 @@ export class ArchiveReader {
   #beginEnd(end: number): Refusal | undefined {
     if (this.#pax !== undefined) return bad("expected an entry after the pax header");
     this.#place = "end";
-    this.#endsAt = Math.ceil((end + BLOCK_BYTES) / RECORD_BYTES) * RECORD_BYTES;
+    this.#zeroBlocksEnd = end + BLOCK_BYTES;
+    this.#endsAt = Math.ceil(this.#zeroBlocksEnd / RECORD_BYTES) * RECORD_BYTES;
     return undefined;
   }
 
   #readEnd(piece: Buffer, at: number): number | Refusal {
-    const end = Math.min(at + RECORD_BYTES, this.#endsAt - this.#base, piece.length);
-    if (end === at) return trailing("expected nothing after the archive, not even zeros");
-    if (!isZero(piece, at, end)) return trailing("expected zeros alone after the archive's last entry");
-    return end - at;
+    const start = this.#base + at;
+    if (start === this.#endsAt) return trailing("expected nothing after the archive, not even zeros");
+    const end = Math.min(
+      start < this.#zeroBlocksEnd ? this.#zeroBlocksEnd : this.#endsAt,
+      this.#base + piece.length,
+    );
+    if (isZero(piece, at, at + end - start)) return end - start;
+    if (start < this.#zeroBlocksEnd) return bad("expected two zero blocks at the end, not one");
+    return trailing("expected zeros alone after the archive's last entry");
   }
 }
 

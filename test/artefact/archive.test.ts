@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { quoted } from "../../src/outcome.ts";
 import { descText, packageEntries, samplePackage } from "../support/database-fixture.ts";
@@ -50,6 +51,7 @@ describe("headers that bsdtar and GNU tar write are read", () => {
         },
       }),
     ],
+    ["the largest mode", bent({ desc: { mode: 0o7777 } })],
     ["mode of a default ACL", bent({ desc: { mode: 0o654 }, directory: { mode: 0o2755 } })],
     [
       "uid and gid that fill their fields",
@@ -83,7 +85,7 @@ describe("pax headers that occur are read", () => {
     ["a SELinux label", withPax({ "SCHILY.xattr.security.selinux": "system_u:object_r:tmp_t:s0\0" })],
     ["an attribute in base64", withPax({ "LIBARCHIVE.xattr.security.selinux": "c3lzdGVtX3U" })],
     ["a path", withPax({ path: `${directory}desc` })],
-    ["the largest header", withPax({ "SCHILY.xattr.user.x": "x".repeat(16 * 1024 - 27) })],
+    ["the largest header", withPax({ "SCHILY.xattr.user.x": "x".repeat(64 * 1024 - 27) })],
   ])("%s", async (_, bytes) => {
     expect((await factsOf(bytes)).packages).toHaveLength(1);
   });
@@ -188,13 +190,23 @@ describe("bad-archive", () => {
     ["a directory without a trailing slash", bent({ directory: { name: directory.slice(0, -1) } })],
     ["a directory with content", bent({ directory: { content: "x" } })],
     ["content not padded with NULs", bent({ desc: { padding: "x" } })],
-    [
-      "a lone zero block",
-      Buffer.concat([...good().slice(0, 1).map(tarEntry), Buffer.alloc(512), tarEntry({ name: "x" })]),
-    ],
-  ])("%s", async (name, bytes) => {
-    const expected = name === "a lone zero block" ? "trailing-data" : "bad-archive";
-    expect(await codeOf(bytes)).toBe(expected);
+    ["a size without an end", bent({ desc: { patch: [[124, digits("1000").padStart(12, "0")]] } })],
+    ["an mtime without an end", bent({ desc: { patch: [[136, digits("0").padStart(12, "0")]] } })],
+    ["a mode without an end", bent({ desc: { patch: [[100, "00000644"]] } })],
+    ["a mode with a file's type in it", bent({ desc: { mode: 0o100644 } })],
+  ])("%s", async (_, bytes) => {
+    expect(await codeOf(bytes)).toBe("bad-archive");
+  });
+
+  test.each([
+    ["before an entry", [tarEntry({ name: "x" })]],
+    ["before a byte", [Buffer.alloc(511), Buffer.from("x")]],
+    ["at the front, before a package", good().map(tarEntry)],
+  ])("a lone zero block %s", async (where, behind) => {
+    const front = where.startsWith("at the front") ? [] : good().map(tarEntry);
+    const body = Buffer.concat([...front, Buffer.alloc(512), ...behind]);
+    const bytes = gzipSync(Buffer.concat([body, archiveEnd(body.length)]));
+    expect(await codeOf(bytes)).toBe("bad-archive");
   });
 
   test.each<[string, Buffer]>([
@@ -235,7 +247,7 @@ describe("bad-archive", () => {
     ["an equals sign in the next record only", withPaxContent("6 uid\n9 gid=10\n")],
     ["no newline", withPaxContent("9 uid=100")],
     ["NULs behind the last record", withPaxContent("9 uid=10\n\0\0")],
-    ["a header of more than 16 KiB", withPax({ "SCHILY.xattr.user.x": "x".repeat(16 * 1024 - 26) })],
+    ["a header of more than 64 KiB", withPax({ "SCHILY.xattr.user.x": "x".repeat(64 * 1024 - 26) })],
   ])("a pax header with %s", async (_, bytes) => {
     expect(await codeOf(bytes)).toBe("bad-archive");
   });

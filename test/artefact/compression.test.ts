@@ -52,15 +52,32 @@ describe("gzip", () => {
     expect(await codeHoweverCut(bytes, good().length)).toBe(code);
   });
 
-  test.each<[string, number, Buffer]>([
-    ["a file name", 0x08, Buffer.from("core.db.tar\0")],
-    ["a comment", 0x10, Buffer.from("hello\0")],
-    ["an extra field", 0x04, Buffer.from("0200abcd", "hex")],
-    ["a header checksum", 0x02, Buffer.of(0, 0)],
-  ])("with %s in the header is bad-compression", async (_, flag, field) => {
-    const stream = patched(3, flag);
-    const bytes = Buffer.concat([stream.subarray(0, 10), field, stream.subarray(10)]);
-    expect(await codeHoweverCut(bytes, 10)).toBe("bad-compression");
+  /** The good stream with other flags and fields after the header. */
+  function withFields(flags: number, fields: Buffer | string): Buffer {
+    const stream = patched(3, flags);
+    return Buffer.concat([stream.subarray(0, 10), Buffer.from(fields), stream.subarray(10)]);
+  }
+
+  test.each<[string, Buffer, string]>([
+    ["a file name", withFields(0x08, "core db.tar~\0"), "accepted as db"],
+    ["an empty file name", withFields(0x08, "\0"), "accepted as db"],
+    ["a file name of 255 bytes", withFields(0x08, `${"n".repeat(255)}\0`), "accepted as db"],
+    ["a file name of 256 bytes", withFields(0x08, `${"n".repeat(256)}\0`), "bad-compression"],
+    ["an escape sequence for a file name", withFields(0x08, "\x1b[2J\0"), "bad-compression"],
+    ["DEL in the file name", withFields(0x08, "a\x7f\0"), "bad-compression"],
+    ["a file name outside ASCII", withFields(0x08, Buffer.from("\xe4\0", "latin1")), "bad-compression"],
+    ["a comment", withFields(0x10, "hello\0"), "bad-compression"],
+    ["a file name and a comment", withFields(0x18, "name\0hello\0"), "bad-compression"],
+    ["an extra field", withFields(0x04, Buffer.from("0200abcd", "hex")), "bad-compression"],
+    ["a header checksum", withFields(0x02, "\0\0"), "bad-compression"],
+  ])("with %s in the header", async (_, bytes, code) => {
+    expect(await codeHoweverCut(bytes, 10)).toBe(code);
+  });
+
+  test("cut inside the file name is truncated", async () => {
+    const bytes = withFields(0x08, "core.db.tar\0");
+    for (const length of [10, 11, 15, 21, 22])
+      expect(await codeOf(bytes.subarray(0, length))).toBe("truncated");
   });
 
   test.each([

@@ -190,6 +190,9 @@ describe("the directory's name", () => {
     "a-1 2-1",
     "a-1\u00e4-1",
     "a:b-1-1",
+    "a-1<2-1",
+    "a-1=2-1",
+    "a-1>2-1",
     `${"n".repeat(252)}-1-1`,
   ])("%s is not", (text) => {
     expect(parseDirectory(text)).toBeUndefined();
@@ -197,7 +200,7 @@ describe("the directory's name", () => {
 
   test("names and versions come back out of their directory", () => {
     const name = fc.stringMatching(/^[A-Za-z0-9@_+][A-Za-z0-9@._+-]{0,20}$/);
-    const version = fc.stringMatching(/^([0-9]{1,3}:)?[!-,.0-9;-~]{1,20}-[0-9]{1,3}(\.[0-9]{1,2})?$/);
+    const version = fc.stringMatching(/^([0-9]{1,3}:)?[!-,.0-9;?-~]{1,20}-[0-9]{1,3}(\.[0-9]{1,2})?$/);
     fc.assert(
       fc.property(name, version, (name, version) => {
         expect(parseDirectory(`${name}-${version}`)).toEqual({ name, version });
