@@ -29,7 +29,7 @@ test("the month's image is signed over ssh, a second one is refused and told whe
   const signed = await ssh.sign(NAME, image);
   expect(outcome(signed)).toBe("signed");
   const gpg = await startGpg(cleanup);
-  await gpg.importKey(host.publicKey);
+  await gpg.importKey(await host.publicKey());
   expect(await gpg.verify(signed.stdout, image)).toMatchObject({ good: true });
   expect(await gpg.verify(signed.stdout, second)).toMatchObject({ good: false });
 

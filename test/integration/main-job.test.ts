@@ -35,7 +35,7 @@ beforeAll(async () => {
     startGpg(cleanup),
     makeRepository(await tempDir(cleanup), "example"),
   ]);
-  await gpg.importKey(host.publicKey);
+  await gpg.importKey(await host.publicKey());
   const { stdout } = await gpg.run(["--with-colons", "--list-keys"]);
   fingerprint = /^fpr:+([0-9A-F]{40}):/m.exec(stdout.toString())?.[1] ?? "";
 });
@@ -64,7 +64,7 @@ describe("a repository that repo-add made", () => {
       });
       await copyFile(join(folder, `${name}.sig`), join(folder, `example.${type}.sig`));
     }
-    const key = { armored: host.publicKey, fingerprint };
+    const key = { armored: await host.publicKey(), fingerprint };
     const client = await makePacmanClient(cleanup, { repository: "example", folder, key });
     expect(await client.sync()).toMatchObject({ status: 0 });
     expect(await client.syncFiles()).toMatchObject({ status: 0 });
@@ -145,7 +145,7 @@ test("who asked is noted beside the entry, and nowhere in it", async () => {
 test("a client gets the public key and its own state, and signer-log finds the log sound", async () => {
   const key = await ssh.ssh("key");
   expect(key).toMatchObject({ status: 0, stderr: "" });
-  expect(key.stdout.toString()).toBe(host.publicKey);
+  expect(key.stdout.toString()).toBe(await host.publicKey());
   const status = await ssh.ssh("status");
   expect(status).toMatchObject({ status: 0, stderr: "" });
   expect(status.stdout.toString()).toMatch(/^client repos, .*repos-db: db, .*repos-files: files/s);

@@ -54,8 +54,8 @@ export interface SigningHostUnderTest {
   readonly configFile: string;
   readonly stateDirectory: string;
   readonly keyFile: string;
-  /** The armored public key. */
-  readonly publicKey: string;
+  /** The armored public key, of `signer key export`. */
+  publicKey(): Promise<string>;
   /** Runs `bin/signer --config … ARGS`. */
   signer(args: readonly string[], options?: RunOptions): Promise<Ended>;
   /** Runs `bin/signer accept` as sshd would, without sshd. */
@@ -81,13 +81,12 @@ export async function makeSigningHost(
   const signer = (args: readonly string[], options: RunOptions = {}) =>
     run(SIGNER, ["--config", configFile, ...args], options);
   await runOk(SIGNER, ["--config", configFile, "init"]);
-  const publicKey = (await runOk(SIGNER, ["--config", configFile, "key", "export"])).toString();
   return {
     folder,
     configFile,
     stateDirectory,
     keyFile,
-    publicKey,
+    publicKey: async () => (await runOk(SIGNER, ["--config", configFile, "key", "export"])).toString(),
     signer,
     accept: (call = {}) =>
       run(SIGNER, acceptArgs(configFile, call), { ...call, env: acceptEnvironment(call) }),
