@@ -1,0 +1,49 @@
+/** What one line of the table compares: us with a peer, measured in the same run. */
+export interface Comparison {
+  readonly what: string;
+  readonly peer: string;
+  readonly oursMs: number;
+  readonly peerMs: number;
+  /** Most times as long as the peer that we mean to take; left out: the line is there for orientation. */
+  readonly aim?: number;
+  /** Peak of our resident memory; undefined where it is not known, left out where another line has it. */
+  readonly peakBytes?: number | undefined;
+}
+
+/** Most memory that a request may take, whatever it sends. */
+export const MEMORY_AIM_BYTES = 150e6;
+
+const HEADER = ["", "ours", "peer", "", "ratio", "aim", "peak memory"] as const;
+
+/** The comparisons as a table, one line each. */
+export function table(comparisons: readonly Comparison[]): string {
+  const rows = [HEADER, ...comparisons.map(cells)];
+  const widths = HEADER.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+function cells({ what, peer, oursMs, peerMs, aim, peakBytes }: Comparison): readonly string[] {
+  const ratio = oursMs / peerMs;
+  return [
+    what,
+    time(oursMs),
+    time(peerMs),
+    peer,
+    ratio.toFixed(2),
+    aim === undefined ? "" : `${aim} ${ratio <= aim ? "met" : "missed"}`,
+    peakBytes === undefined
+      ? ""
+      : `${(peakBytes / 1e6).toFixed(0)} MB ${peakBytes <= MEMORY_AIM_BYTES ? "met" : "missed"}`,
+  ];
+}
+
+function time(ms: number): string {
+  return ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(2)} s`;
+}
