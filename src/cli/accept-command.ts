@@ -14,6 +14,9 @@ import { say } from "./run.ts";
 /** What a file on stdin is read by, in bytes; a pipe gives what it has. */
 const FILE_CHUNK_BYTES = 256 * 1024;
 
+/** As rules name clients (signer.toml, `client`). */
+const CLIENT_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+
 /** `signer accept`: answers the call that sshd hands over, on stdin and stdout. Returns the exit status. */
 export async function acceptCommand(
   configFile: string,
@@ -22,6 +25,8 @@ export async function acceptCommand(
 ): Promise<number> {
   let journal: Journal = NO_JOURNAL;
   try {
+    if (!CLIENT_NAME.test(client))
+      throw new Fault("bad-configuration", "--client: expected 1 to 64 characters of a-z, 0-9, _ and -");
     const config = readConfigFile(configFile);
     journal = await openJournal(config.journalFile);
     const ledger = Ledger.open(config.stateDirectory, { origin: config.origin });
