@@ -30,7 +30,9 @@ makepkg   makepkg                 test demo
 bsdtar    libarchive-tools        test demo bench
 xorriso   xorriso                 test demo
 zstd      zstd                    test
+xz        xz-utils                test
 sq        sq                      test
+strace    strace                  test
 openssl   openssl                 bench
 END
 }
