@@ -54,8 +54,8 @@ export interface SigningHostUnderTest {
   readonly configFile: string;
   readonly stateDirectory: string;
   readonly keyFile: string;
-  /** The armored public key, of `signer key export`. */
-  publicKey(): Promise<string>;
+  /** The armored public key that `signer key export` prints; of several, the one of that name. */
+  publicKey(name?: string): Promise<string>;
   /** Runs `bin/signer --config … ARGS`. */
   signer(args: readonly string[], options?: RunOptions): Promise<Ended>;
   /** Runs `bin/signer accept` as sshd would, without sshd. */
@@ -86,7 +86,10 @@ export async function makeSigningHost(
     configFile,
     stateDirectory,
     keyFile,
-    publicKey: async () => (await runOk(SIGNER, ["--config", configFile, "key", "export"])).toString(),
+    publicKey: async (name) => {
+      const args = ["--config", configFile, "key", "export", ...(name === undefined ? [] : [name])];
+      return (await runOk(SIGNER, args)).toString();
+    },
     signer,
     accept: (call = {}) =>
       run(SIGNER, acceptArgs(configFile, call), { ...call, env: acceptEnvironment(call) }),
