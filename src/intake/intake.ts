@@ -55,10 +55,13 @@ export async function receive(
     for await (const chunk of source as AsyncIterable<Uint8Array>) {
       watchdog.refresh();
       size += chunk.byteLength;
-      const problem = size > bounds.maxBytes ? tooLarge(bounds.maxBytes) : await recogniser.push(chunk);
-      if (problem !== undefined) return { kind: "rejected", refusal: problem, received: undefined };
+      if (size > bounds.maxBytes) return rejected(tooLarge(bounds.maxBytes));
+      // Hashed while the recogniser's decompressor works in a thread of its own.
+      const recognised = recogniser.push(chunk);
       message.update(chunk);
       await sha256.update(chunk);
+      const problem = await recognised;
+      if (problem !== undefined) return rejected(problem);
     }
     watchdog.stop();
     const facts = await recogniser.finish();
@@ -67,12 +70,16 @@ export async function receive(
     return { kind: "artefact", received, facts, message };
   } catch (error) {
     if (!(error instanceof TimedOut)) throw error;
-    return { kind: "rejected", refusal: refusal("timed-out", error.message), received: undefined };
+    return rejected(refusal("timed-out", error.message));
   } finally {
     watchdog.stop();
     recogniser.close();
     sha256.close();
   }
+}
+
+function rejected(problem: Refusal): Rejected {
+  return { kind: "rejected", refusal: problem, received: undefined };
 }
 
 function tooLarge(maxBytes: number): Refusal {

@@ -2,54 +2,64 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 
-/** Up to here hashing in place is quicker than starting a worker (some 15 ms). */
-const WORKER_FROM_BYTES = 8 * 1024 * 1024;
-/** Bytes that are handed over at once, and that may lie unhashed with the worker. */
-const BATCH_BYTES = 1024 * 1024;
-const MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024;
+/** What changes threads at a time, and how many of them there are: all the memory that a stream of any length takes here. */
+const SLAB_BYTES = 1024 * 1024;
+/** So many are filled before a worker is worth its start, some 15 ms. */
+const SLABS = 8;
 
-/** Plain JavaScript, so that it needs no file beside the bundle: batches in, their size back, the digest at the end. */
+/** Plain JavaScript, so that it needs no file beside the bundle: slabs in, and back for the next bytes; the digest at the end. */
 const WORKER_SOURCE = `
 const { parentPort } = require("node:worker_threads");
 const hash = require("node:crypto").createHash("sha256");
-parentPort.on("message", (batch) => {
-  if (batch === undefined) return parentPort.postMessage(hash.digest("hex"));
-  let bytes = 0;
-  for (const chunk of batch) { hash.update(chunk); bytes += chunk.byteLength; }
-  parentPort.postMessage(bytes);
+parentPort.on("message", ({ slab, bytes }) => {
+  if (slab === undefined) return parentPort.postMessage(hash.digest("hex"));
+  hash.update(new Uint8Array(slab, 0, bytes));
+  parentPort.postMessage(slab, [slab]);
 });
 `;
 
+/** Bytes that wait for a thread, from the start of the slab. */
+interface Filled {
+  readonly slab: ArrayBuffer;
+  readonly bytes: number;
+}
+
 /**
  * SHA-256 of a stream whose SHA-512 the caller's thread computes: in a thread of its own once the stream is long, so that
- * two digests take the time of one.
+ * two digests take the time of one. The bytes are copied into a few slabs that go back and forth: buffers that change
+ * threads once, and wait for two garbage collectors, took 100 MB more.
  */
 export class Sha256Beside {
-  #batch: Uint8Array<ArrayBuffer>[] = [];
-  #batchBytes = 0;
+  #slab = new Uint8Array(SLAB_BYTES);
+  #slabBytes = 0;
+  /** Until there is a worker. */
+  #filled: Filled[] = [];
+  #free: ArrayBuffer[] = [];
   #worker: Worker | undefined;
-  #bytesInFlight = 0;
   #digest: string | undefined;
   #failure: Error | undefined;
 
-  /** Takes `chunk` over: the caller MUST NOT look at it afterwards. Resolves when more may come. */
+  /** Takes in a copy of `chunk`. Resolves when more may come. */
   async update(chunk: Uint8Array): Promise<void> {
-    const owned = ownBuffer(chunk);
-    this.#batch.push(owned);
-    this.#batchBytes += owned.byteLength;
-    if (this.#worker === undefined && this.#batchBytes >= WORKER_FROM_BYTES) this.#start();
-    if (this.#worker !== undefined && this.#batchBytes >= BATCH_BYTES) await this.#handOver(this.#worker);
+    for (let at = 0; at < chunk.byteLength; ) {
+      const taken = chunk.subarray(at, at + SLAB_BYTES - this.#slabBytes);
+      this.#slab.set(taken, this.#slabBytes);
+      this.#slabBytes += taken.byteLength;
+      at += taken.byteLength;
+      if (this.#slabBytes === SLAB_BYTES) await this.#nextSlab();
+    }
   }
 
   /** Lower-case hex. Called once, at the end. */
   async digest(): Promise<string> {
+    const last = { slab: this.#slab.buffer, bytes: this.#slabBytes };
     if (this.#worker === undefined) {
       const hash = createHash("sha256");
-      for (const chunk of this.#batch) hash.update(chunk);
+      for (const { slab, bytes } of [...this.#filled, last]) hash.update(new Uint8Array(slab, 0, bytes));
       return hash.digest("hex");
     }
-    await this.#handOver(this.#worker);
-    this.#worker.postMessage(undefined);
+    handOver(this.#worker, last);
+    this.#worker.postMessage({});
     while (this.#digest === undefined) await this.#workerSays(this.#worker);
     this.close();
     return this.#digest;
@@ -60,31 +70,36 @@ export class Sha256Beside {
     this.#worker?.removeAllListeners();
     void this.#worker?.terminate();
     this.#worker = undefined;
-    this.#batch = [];
+    this.#filled = [];
+    this.#free = [];
   }
 
-  #start(): void {
+  async #nextSlab(): Promise<void> {
+    const full = { slab: this.#slab.buffer, bytes: SLAB_BYTES };
+    if (this.#worker !== undefined) handOver(this.#worker, full);
+    else if (this.#filled.push(full) === SLABS) this.#worker = this.#start();
+    this.#slabBytes = 0;
+    if (this.#worker === undefined) {
+      this.#slab = new Uint8Array(SLAB_BYTES);
+      return;
+    }
+    while (this.#free.length === 0) await this.#workerSays(this.#worker);
+    this.#slab = new Uint8Array(this.#free.pop() as ArrayBuffer);
+  }
+
+  #start(): Worker {
     const worker = new Worker(WORKER_SOURCE, { eval: true, env: {}, execArgv: [] });
     worker.on("error", (error: Error) => {
       this.#failure = error;
     });
-    worker.on("message", (answer: unknown) => {
-      if (typeof answer === "number") this.#bytesInFlight -= answer;
-      else this.#digest = String(answer);
+    worker.on("message", (answer: ArrayBuffer | string) => {
+      if (typeof answer === "string") this.#digest = answer;
+      else this.#free.push(answer);
     });
     worker.unref();
-    this.#worker = worker;
-  }
-
-  async #handOver(worker: Worker): Promise<void> {
-    worker.postMessage(
-      this.#batch,
-      this.#batch.map((chunk) => chunk.buffer),
-    );
-    this.#bytesInFlight += this.#batchBytes;
-    this.#batch = [];
-    this.#batchBytes = 0;
-    while (this.#bytesInFlight > MAX_BYTES_IN_FLIGHT) await this.#workerSays(worker);
+    for (const filled of this.#filled) handOver(worker, filled);
+    this.#filled = [];
+    return worker;
   }
 
   /** Waits for the next answer. Nothing else may keep the process alive meanwhile: the input has come to its end, perhaps. */
@@ -96,9 +111,6 @@ export class Sha256Beside {
   }
 }
 
-/** A view of a buffer that holds nothing else, and can change threads: the chunk itself, or a copy of one in a shared pool. */
-function ownBuffer(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer } = chunk;
-  const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === chunk.byteLength;
-  return isWhole ? new Uint8Array(buffer) : new Uint8Array(chunk);
+function handOver(worker: Worker, filled: Filled): void {
+  worker.postMessage(filled, [filled.slab]);
 }
