@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, fsyncSync, linkSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { chmodSync, closeSync, fsyncSync, linkSync, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../outcome.ts";
 import { signCheckpoint } from "./checkpoint.ts";
@@ -12,8 +12,8 @@ import { encodeVerifierKey, type NoteSigner } from "./signed-note.ts";
 
 /**
  * Makes the state directory (0700), a log key and a log (0600) of one `started` entry, and waits until all of it is durable.
- * Both files are made under other names and linked to their own when they are whole, so that what a crash leaves
- * behind is never half a log. Where a log or a log key is, it refuses: Fault `bad-configuration` for a log, `log-broken` for
+ * Both files are made in a folder of their own and linked to their places when they are whole, so that what a crash
+ * leaves behind is never half a log. Where a log or a log key is, it refuses: Fault `bad-configuration` for a log, `log-broken` for
  * one without the other.
  */
 export function createState(directory: string, origin: string, now: Date): void {
@@ -21,15 +21,15 @@ export function createState(directory: string, origin: string, now: Date): void 
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     chmodSync(directory, 0o700);
-    const key = join(directory, LOG_KEY_FILE);
-    const log = join(directory, LOG_FILE);
-    for (const path of [`${key}.new`, `${log}.new`]) rmSync(path, { force: true });
-    const signer = writeNewLogKey(`${key}.new`, origin);
-    writeNewLog(`${log}.new`, signer, now);
-    linkSync(`${key}.new`, key);
-    linkSync(`${log}.new`, log);
-    rmSync(`${key}.new`);
-    rmSync(`${log}.new`);
+    const apart = mkdtempSync(join(directory, "new-"));
+    try {
+      const signer = writeNewLogKey(join(apart, LOG_KEY_FILE), origin);
+      writeNewLog(join(apart, LOG_FILE), signer, now);
+      // Of several at once the one whose key is first goes on; the others fail here.
+      for (const file of [LOG_KEY_FILE, LOG_FILE]) linkSync(join(apart, file), join(directory, file));
+    } finally {
+      rmSync(apart, { recursive: true });
+    }
     syncDirectory(directory);
     syncDirectory(join(directory, ".."));
   } catch (cause) {

@@ -47,6 +47,14 @@ export const QUERIES = {
   bySha512:
     "SELECT seq, time, kind, line FROM entries WHERE sha512_start = substr(?, 1, 16) ORDER BY seq DESC",
   reissuedOf: `SELECT seq, time FROM entries WHERE kind = 'reissued' AND "of" = ? ORDER BY seq DESC LIMIT ?`,
+  // From each rule to the next one in the index: a GROUP BY would read every signature that there ever was.
+  newestOfEachRule: `WITH RECURSIVE rules (rule) AS (
+      SELECT min(rule) FROM entries WHERE kind = 'signed'
+      UNION ALL
+      SELECT (SELECT min(rule) FROM entries WHERE kind = 'signed' AND rule > rules.rule) FROM rules WHERE rule IS NOT NULL
+    )
+    SELECT rule, (SELECT time FROM entries WHERE kind = 'signed' AND rule = rules.rule ORDER BY seq DESC LIMIT 1) AS time
+    FROM rules WHERE rule IS NOT NULL ORDER BY rule`,
 } as const;
 
 /** The ledger's answers; inside a transaction, as of what it has appended so far. */
@@ -83,10 +91,8 @@ export function ledgerQueries(database: Database): LedgerQueries {
     },
 
     rulesSince(since) {
-      const newestOfRule =
-        "SELECT rule, max(seq), time FROM entries WHERE kind = 'signed' GROUP BY rule ORDER BY rule";
       return database
-        .all(newestOfRule)
+        .all(QUERIES.newestOfEachRule)
         .filter(({ time }) => Date.parse(String(time)) >= since.getTime())
         .map(({ rule }) => String(rule));
     },

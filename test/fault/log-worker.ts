@@ -1,12 +1,13 @@
 import { writeSync } from "node:fs";
 import { Ledger } from "../../src/log/ledger.ts";
 import { Fault, isRefusal, refusal } from "../../src/outcome.ts";
-import { signatureRecord } from "../log/signature-record.ts";
+import { ORIGIN, signatureRecord } from "../log/signature-record.ts";
 
 /**
  * A process that signs, for tests that take its disk, its life or its patience away. Arguments: state directory, how many
  * signatures (each in a transaction of its own), and the limit of all of them together. Each signature that could be
- * delivered is a line `signed SEQ SHA256`, said before the next begins; then why it ended: `done`, `refused CODE` or `fault CODE`.
+ * delivered is a line `signed SEQ SHA256`, said before the next begins; then why it ended: `done`, `refused CODE` or `fault CODE`. With
+ * `create` for the number it makes the log instead.
  */
 
 const [directory = "", wanted = "1", limit = "1000000"] = process.argv.slice(2);
@@ -16,7 +17,10 @@ function say(line: string): void {
 }
 
 try {
-  const ledger = Ledger.open(directory);
+  const ledger =
+    wanted === "create"
+      ? Ledger.create(directory, { origin: ORIGIN, now: new Date() })
+      : Ledger.open(directory);
   say(await signMany(ledger));
   ledger.close();
 } catch (error) {
@@ -25,7 +29,7 @@ try {
 }
 
 async function signMany(ledger: Ledger): Promise<string> {
-  for (let i = 0; i < Number(wanted); i++) {
+  for (let i = 0; i < (wanted === "create" ? 0 : Number(wanted)); i++) {
     const receipt = await ledger.sign(new Date(), async (tx) =>
       tx.latestTimes("repos-db", Number(limit)).length >= Number(limit)
         ? refusal("over-limit", "enough")

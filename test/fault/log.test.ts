@@ -1,6 +1,15 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -46,7 +55,12 @@ function said({ stdout, stderr }: Pick<Ended, "stdout" | "stderr">): {
   };
 }
 
-async function work(directory: string, count: number, limit = 1_000_000, prefix: readonly string[] = []) {
+async function work(
+  directory: string,
+  count: number | "create",
+  limit = 1_000_000,
+  prefix: readonly string[] = [],
+) {
   const [command = NODE, ...args] = [...prefix, NODE, WORKER, directory, String(count), String(limit)];
   return said(await run(command, args));
 }
@@ -159,6 +173,15 @@ test("eighty processes at once on a limit of ten: exactly ten sign, and none of 
   expect(signed.map(([seq]) => seq).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   expect(entriesOf(directory)).toHaveLength(11);
   expectAllLogged(directory, signed);
+});
+
+test("of several processes that make the same log at once, one does, and nobody's key ends up beside another's log", async () => {
+  const directory = join(freshDirectory(), "state");
+  const ends = await Promise.all(Array.from({ length: 12 }, () => work(directory, "create")));
+  expect(ends.filter(({ end }) => end === "done")).toHaveLength(1);
+  for (const { end } of ends) expect(["done", "fault bad-configuration", "fault log-broken"]).toContain(end);
+  expect(readdirSync(directory).sort()).toEqual(["log.db", "log.key"]);
+  expectAllLogged(directory, (await work(directory, 1)).signed);
 });
 
 describe("at each single call to the operating system that touches the log,", () => {

@@ -14,9 +14,9 @@ import type { VerifierKey } from "../../src/log/signed-note.ts";
 import { verifyLog } from "../../src/log/verify.ts";
 
 import { isRefusal } from "../../src/outcome.ts";
-import { signatureRecord, type Wanted } from "./signature-record.ts";
+import { ORIGIN, signatureRecord, type Wanted } from "./signature-record.ts";
 
-export const ORIGIN = "signer.example.org/repo";
+export { ORIGIN };
 /** When the logs of tests begin. */
 export const START = new Date("2026-11-23T12:00:00.000Z");
 export const MINUTE = 60_000;

@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
@@ -83,13 +92,29 @@ describe("a new ledger", () => {
     expect(existsSync(join(directory, "log.key"))).toBe(false);
   });
 
-  test("is made over what an interrupted one left behind", () => {
+  test("is made beside what an interrupted one left behind", () => {
     const directory = freshDirectory();
-    writeFileSync(join(directory, "log.db.new"), "half a log");
-    writeFileSync(join(directory, "log.key.new"), "half a key");
+    mkdirSync(join(directory, "new-abcdef"));
+    writeFileSync(join(directory, "new-abcdef", "log.db"), "half a log");
     Ledger.create(directory, { origin: ORIGIN, now: START }).close();
-    expect(readdirSync(directory).sort()).toEqual(["log.db", "log.key"]);
+    expect(readdirSync(directory).sort()).toEqual(["log.db", "log.key", "new-abcdef"]);
     expect(verdict(directory)).toBe("sound");
+  });
+
+  test("is not made where its directory cannot be", async () => {
+    const file = join(freshDirectory(), "file");
+    writeFileSync(file, "");
+    for (const directory of [file, join(file, "state")]) {
+      expect(await faultCode(() => Ledger.create(directory, { origin: ORIGIN, now: START }))).toBe(
+        "log-not-durable",
+      );
+    }
+  });
+
+  test("is not made for an origin that cannot name a key: that is a mistake of the program, and leaves nothing", () => {
+    const directory = freshDirectory();
+    expect(() => Ledger.create(directory, { origin: "two words", now: START })).toThrow(TypeError);
+    expect(readdirSync(directory)).toEqual([]);
   });
 });
 
@@ -103,6 +128,9 @@ describe("opening", () => {
     made.ledger.close();
     rmSync(join(made.directory, "log.db"));
     expect(await faultCode(() => Ledger.open(made.directory))).toBe("no-state");
+    expect(() => Ledger.open(made.directory)).toThrow("not mounted");
+    expect(() => Ledger.open(directory)).toThrow("`signer init` makes one");
+    expect(await faultCode(() => Ledger.open(join(made.directory, "log.key", "state")))).toBe("no-state");
     expect(readdirSync(made.directory)).toEqual(["log.key"]);
   });
 

@@ -5,6 +5,7 @@ import type { Extra, LedgerTransaction } from "../../src/log/ledger-transaction.
 import { encodeLogNotations } from "../../src/log/notations.ts";
 import { encodeSignature } from "../../src/openpgp/signature.ts";
 
+export const ORIGIN = "signer.example.org/repo";
 export const KEY = "0123456789ABCDEF0123456789ABCDEF01234567";
 
 export interface Wanted {

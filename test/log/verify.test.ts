@@ -1,12 +1,13 @@
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Fingerprint } from "../../src/keys/signing-key.ts";
 import { type Checkpoint, openCheckpoint, signCheckpoint } from "../../src/log/checkpoint.ts";
 import { configuredFields } from "../../src/log/configured.ts";
 import { GrowingTree } from "../../src/log/growing-tree.ts";
-import type { Ledger } from "../../src/log/ledger.ts";
+import { Ledger } from "../../src/log/ledger.ts";
 import {
   type EntryFields,
   encodeLogEntry,
@@ -30,6 +31,7 @@ import {
   ORIGIN,
   refused,
   reopen,
+  START,
   sign,
   tamper,
   verdict,
@@ -55,10 +57,22 @@ function reissue(entry: SignedEntry, changes: object = {}): EntryFields {
   };
 }
 
-/** A log with an entry of each kind and something in each table. */
+let original = "";
+beforeAll(async () => {
+  original = mkdtempSync(join(tmpdir(), "signer-log-test-"));
+  await fill(original);
+});
+afterAll(() => rmSync(original, { recursive: true, force: true }));
+
+/** A copy of a log with an entry of each kind and something in each table; each has the same key. */
 async function fullLog(): Promise<{ ledger: Ledger; directory: string }> {
-  const made = freshLedger();
-  const { ledger } = made;
+  const directory = join(freshDirectory(), "state");
+  cpSync(original, directory, { recursive: true });
+  return { ledger: reopen(directory), directory };
+}
+
+async function fill(directory: string): Promise<void> {
+  const ledger = Ledger.create(directory, { origin: ORIGIN, now: START });
   await ledger.transact(at(1), (tx) => tx.append(configuredFields(["one rule"]))); // 1
   const { entry } = await sign(ledger, at(2), {
     extra: { packages: packages("1"), private: { for: "alice", address: "192.0.2.10" } },
@@ -72,7 +86,7 @@ async function fullLog(): Promise<{ ledger: Ledger; directory: string }> {
   await ledger.acceptClock(at(DAY)); // 18
   await sign(ledger, at(DAY), { name: "extra.db.tar.gz", extra: { packages: packages("2") } }); // 19
   for (let i = 0; i < 11; i++) await ledger.recordRefusal(at(DAY + i), refused({ code: "truncated" })); // 20 to 29
-  return made;
+  ledger.close();
 }
 
 function headOf(ledger: Ledger): Checkpoint {
@@ -365,7 +379,8 @@ describe("a change to the file is found:", () => {
 
   test("the whole log is another one, well made and signed by another key", async () => {
     const { ledger } = await fullLog();
-    const other = await fullLog();
+    const other = { directory: join(freshDirectory(), "state") };
+    await fill(other.directory);
     expect(verdict(other.directory)).toBe("sound");
     expect(verdict(other.directory, { verifier: ledger.verifier })).toBe(
       "0: the log began with another origin or key",
