@@ -14,10 +14,10 @@ const FNAME = 8;
 const MAX_NAME_BYTES = 255;
 
 /**
- * One gzip member. The client controls every byte. CM must be 8 (deflate); of the optional fields only the original file
- * name, which `gzip` without `-n` writes, and that only as printable ASCII: a comment, an extra field or a header checksum
- * would carry bytes that nobody looks at. MTIME, XFL and OS change nothing of what the archive says, and compressors
- * differ in them: any value passes. Deflate stream, CRC and length are checked by zlib.
+ * One gzip member. The client controls every byte. Of the header's optional fields only the original file name passes, which
+ * `gzip` without `-n` writes, and that only as printable ASCII: a comment, an extra field or a header checksum would
+ * carry bytes that nobody looks at. MTIME, XFL and OS change nothing of what the archive says, and compressors differ in
+ * them: any value passes. zlib checks the method, the deflate stream, its CRC and its length.
  */
 export class GzipFormat implements CompressedFormat {
   /** Bytes of the header so far. */
@@ -46,8 +46,6 @@ export class GzipFormat implements CompressedFormat {
 
   #headerByte(byte: number): Refusal | undefined {
     const at = this.#headerBytes++;
-    // RFC 1952, 2.3.1: CM 8 is deflate, the only method there is.
-    if (at === 2 && byte !== 8) return bad("expected compression method 8 (deflate) in the gzip header");
     // RFC 1952, 2.3.1: FTEXT 1, FHCRC 2, FEXTRA 4, FNAME 8, FCOMMENT 16, the rest reserved.
     if (at === 3 && byte !== 0 && byte !== FNAME)
       return bad("expected no field but the name in the gzip header");

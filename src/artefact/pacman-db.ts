@@ -116,7 +116,7 @@ export class PackageDatabase implements EntrySink {
     const type = closed.hasFiles ? "files" : "db";
     this.#type ??= type;
     if (type !== this.#type)
-      return bad(`expected a file list in ${quoted(closed.directory)}, as in the others`);
+      return bad(`expected file lists in all packages or in none: ${quoted(closed.directory)}`);
     return this.#wanted.has(type) ? undefined : wrongType(type);
   }
 
@@ -150,8 +150,6 @@ export class PackageDatabase implements EntrySink {
   #beginFiles(open: OpenPackage): Refusal | undefined {
     if (!this.#wanted.has("files")) return wrongType("files");
     if (open.hasFiles) return bad(`expected one file list in ${quoted(open.directory)}`);
-    if (this.#type === "db")
-      return bad(`expected no file list in ${quoted(open.directory)}, as in the others`);
     open.hasFiles = true;
     this.#files = new FileList(open.directory);
     return undefined;

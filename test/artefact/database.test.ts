@@ -56,7 +56,14 @@ describe("databases of the real repo-add and bsdtar", () => {
     expect(await factsOf(gzip)).toEqual({ ...empty, type: "unknown" });
     expect(await factsOf(gzip, { name: "core.db.tar.gz" })).toEqual({ ...empty, type: "db" });
     expect(await factsOf(gzip, { name: "core.files" })).toEqual({ ...empty, type: "files" });
-    expect(await factsOf(Buffer.alloc(10240))).toEqual({ ...empty, type: "unknown", compression: "none" });
+    const plain = Buffer.alloc(10240);
+    expect(await factsOf(plain)).toEqual({ ...empty, type: "unknown", compression: "none" });
+    expect(await factsOf(pieces(plain, 100))).toEqual(await factsOf(plain));
+    expect(await factsOf(pieces(Buffer.alloc(10240), 100))).toEqual({
+      ...empty,
+      type: "unknown",
+      compression: "none",
+    });
   });
 });
 
@@ -179,6 +186,33 @@ describe("bent bytes", () => {
         expect(await codeOf(bent), `byte ${at}`).toMatch(/^bad-archive|^trailing-data/);
       }
     }
+  });
+
+  test("blocks left out, repeated or moved never give a package that was not there, nor one twice", async () => {
+    const bytes = buildDatabase({ packages: 4, kind: "db", compression: "none" });
+    const known = (await factsOf(bytes)).packages;
+    const blocks = Array.from({ length: bytes.length / 512 }, (_, index) =>
+      bytes.subarray(index * 512, index * 512 + 512),
+    );
+    const index = fc.nat(blocks.length - 1);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom("drop", "repeat", "move"),
+        index,
+        fc.integer({ min: 1, max: 5 }),
+        index,
+        async (how, from, count, to) => {
+          const changed = [...blocks];
+          const taken = how === "repeat" ? changed.slice(from, from + count) : changed.splice(from, count);
+          if (how !== "drop") changed.splice(to, 0, ...taken);
+          const outcome = await outcomeOf([Buffer.concat(changed)]);
+          if (isRefusal(outcome) || outcome.kind !== "database") return;
+          for (const fact of outcome.packages) expect(known).toContainEqual(fact);
+          expect(new Set(outcome.packages.map(({ name }) => name)).size).toBe(outcome.packages.length);
+        },
+      ),
+      { numRuns: 500 },
+    );
   });
 
   // A header's time or window, and a bit of a Huffman table that no symbol uses, can differ and expand to the same.

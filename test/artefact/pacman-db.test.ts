@@ -142,19 +142,27 @@ describe("packages", () => {
     expect(await codeOf(bytes, { name: `core.${is}` })).toBe(`accepted as ${is}`);
   });
 
-  test("a wrong kind is refused by the second package at the latest", async () => {
-    const many = Array.from({ length: 50 }, (_, index) => entries("db", samplePackage(index))).flat();
-    const bytes = tarArchive(many);
-    let pushed = 0;
-    function* counted() {
-      for (const piece of pieces(bytes, 512)) {
-        pushed += piece.length;
-        yield piece;
+  test.each([
+    // Without a list only the next package shows that there is none; a list shows itself by its header.
+    ["db", "files", 6 * 512],
+    ["files", "db", 5 * 512],
+  ] as const)(
+    "a %s database where %s is wanted is refused by what shows it first",
+    async (is, wanted, most) => {
+      const many = Array.from({ length: 5 }, (_, index) => entries(is, samplePackage(index))).flat();
+      let pushed = 0;
+      function* counted() {
+        for (const piece of pieces(tarArchive(many), 512)) {
+          pushed += piece.length;
+          yield piece;
+        }
       }
-    }
-    expect(await codeOf(counted(), { types: ["files"] })).toBe("wrong-type");
-    expect(pushed).toBeLessThan(8192);
-  });
+      const outcome = await outcomeOf(counted(), { types: [wanted] });
+      const expected = wanted === "db" ? "expected a db" : "expected a files database";
+      expect(outcome).toMatchObject({ code: "wrong-type", reason: expect.stringContaining(expected) });
+      expect(pushed).toBeLessThanOrEqual(most);
+    },
+  );
 });
 
 describe("the directory's name", () => {
@@ -292,7 +300,8 @@ describe("desc", () => {
   test.each<[string, Buffer]>([
     ["NAME that differs from the directory", withFields({ NAME: ["another"] })],
     ["VERSION that differs from the directory", withFields({ VERSION: ["9-9"] })],
-    ["an unknown section", withFields({ INSTALLED_DB: ["1"] })],
+    ["an unknown section", withFields({ INSTALLDATE: ["1"] })],
+    ["a section with an underscore", withFields({ INSTALLED_DB: ["1"] })],
     ["an unknown section in lower case", withDesc(`${text}%name%\nx\n\n`)],
     ["a section twice", withDesc(`${text}%ARCH%\nany\n\n`)],
     ["a list twice", withDesc(`${text}%LICENSE%\nMIT\n\n`)],
@@ -373,7 +382,7 @@ describe("files", () => {
     ],
     ["names in UTF-8", filesText(["usr/na\u00efve", "usr/\u{1f600}"])],
     ["names as bsdtar escapes them", filesText(["usr/a\\tb\\033c", "usr/\\303\\244"])],
-    ["a name like the header", filesText(["%FILES%"])],
+    ["a name around which a header stands", filesText(["%FILES%x", "x%FILES%", "x/%FILES%"])],
     ["spaces", filesText([" ", "usr/ /x"])],
     ["a line of 16 KiB", filesText([`${"x".repeat(16 * 1024 - 1)}`])],
     ["many long lines", filesText(Array.from({ length: 5 }, () => "x".repeat(16 * 1024 - 1)))],
@@ -388,6 +397,7 @@ describe("files", () => {
     ["half a header", "%FIL"],
     ["a short first line", "%\n"],
     ["an empty line before the header", "\n%FILES%\n"],
+    ["a name like the header", filesText(["%FILES%"])],
     ["text behind the header", "%FILES% \nusr/\n"],
     ["a last line without newline", "%FILES%\nusr/"],
     ["an empty line at the end", "%FILES%\nusr/\n\n"],
