@@ -5,7 +5,7 @@ import { Worker } from "node:worker_threads";
 /** What changes threads at a time, and how many of them there are: all the memory that a stream of any length takes here. */
 const SLAB_BYTES = 1024 * 1024;
 /** So many are filled before a worker is worth its start, some 15 ms. */
-const SLABS = 8;
+const SLABS = 4;
 
 /** Plain JavaScript, so that it needs no file beside the bundle: slabs in, and back for the next bytes; the digest at the end. */
 const WORKER_SOURCE = `
