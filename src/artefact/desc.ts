@@ -24,7 +24,8 @@ const PACKAGE_NAME = /^[A-Za-z0-9@_+][A-Za-z0-9@._+-]*$/;
  */
 const VERSION = /^(?:[0-9]+:)?[!-,.0-9;?-~]+-[0-9]+(?:\.[0-9]+)?$/;
 
-const DECIMAL = /^(?:0|[1-9][0-9]{0,15})$/;
+/** At most 15 digits: a number that JavaScript, and so the log's entry, holds exactly. */
+const DECIMAL = /^(?:0|[1-9][0-9]{0,14})$/;
 
 /** RFC 4648, 4, with padding; pacman takes signatures of at most 16 KiB, which are 5461 groups and two digits. */
 const BASE64 = /^(?:[A-Za-z0-9+/]{4}){0,5461}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
@@ -76,9 +77,9 @@ const REQUIRED = [...SECTIONS].filter(([, section]) => section.required).map(([k
 
 /**
  * `%KEY%`, at least one line, an empty line. A line is neither empty nor holds a control character, and is nothing that a
- * line-based reader, repo-add's own sed among them, would take for a header.
+ * line-based reader, repo-add's own sed or archweb's, which trims white space, would take for a header.
  */
-const SECTION = /%([A-Z0-9]+)%\n((?:(?!%[A-Z0-9]+%\n)[^\x00-\x1f\x7f]+\n)+)\n/y;
+const SECTION = /%([A-Z0-9]+)%\n((?:(?![ \x80-\xff]*%[A-Z0-9_]+%[ \x80-\xff]*\n)[^\x00-\x1f\x7f]+\n)+)\n/y;
 
 /** A C1 control character, U+0080 to U+009F, in UTF-8. */
 const C1 = /\xc2[\x80-\x9f]/;

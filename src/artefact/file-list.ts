@@ -10,11 +10,14 @@ const MAX_LINE_BYTES = 16 * 1024;
 /** NUL, BS, CR, ESC, DEL: what ends a string in C, or moves the cursor of whoever runs `pacman -F`. bsdtar writes none. */
 const FORBIDDEN = [0x00, 0x08, 0x0d, 0x1b, 0x7f] as const;
 
-/** A path's beginning that is absolute or a `.` or `..` component, or an empty line. */
-const BAD_START = /^(?:\n|\.?\.?\/|\.\.?\n)/;
+/**
+ * A path's beginning that is absolute or a `.` or `..` component, an empty line, or one that a line-based reader such as
+ * archweb's, which trims white space, takes for a header: it would go on with another section.
+ */
+const BAD_START = /^(?:\n|\.?\.?\/|\.\.?\n|[ \x80-\xff]*%[A-Z0-9_]+%[ \x80-\xff]*\n)/;
 
 /** The same after another line, and `//`, `/./`, `/../`, `/.` and `/..` inside one. */
-const BAD_PART = /[\n/](?:\.?\.?\/|\.\.?\n)|\n\n/;
+const BAD_PART = /[\n/](?:\.?\.?\/|\.\.?\n)|\n(?:\n|[ \x80-\xff]*%[A-Z0-9_]+%[ \x80-\xff]*\n)/;
 
 /**
  * Checks the content of a package's `files` as it streams by: `%FILES%`, then relative paths, one a line. Controlled by:
@@ -74,7 +77,9 @@ export class FileList {
     if (FORBIDDEN.some((byte) => lines.includes(byte))) return this.#bad("expected printable paths");
     const text = lines.toString("latin1");
     if (BAD_START.test(text) || BAD_PART.test(text)) {
-      return this.#bad("expected relative paths, one a line, without empty, . and .. components");
+      return this.#bad(
+        "expected relative paths, one a line, no %HEADER%, without empty, . and .. components",
+      );
     }
     for (let start = 0; lines.length - start > MAX_LINE_BYTES; ) {
       const end = lines.lastIndexOf(NEWLINE, start + MAX_LINE_BYTES - 1) + 1;
