@@ -1,28 +1,60 @@
-import { existsSync, readdirSync, type Stats, statSync } from "node:fs";
+import { existsSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { primaryKeyFile, revocationFile } from "../cli/primary-key.ts";
 import type { Config } from "../config/config.ts";
-import { type Finding, ok, problem, warning } from "./finding.ts";
+import { type Account, mayAccess } from "./account.ts";
+import { type Finding, note, ok, problem, warning } from "./finding.ts";
 
 const GROUP_AND_OTHERS = 0o077;
 const WRITABLE_BY_OTHERS = 0o022;
+/** What the owner needs: of a file to read and write it, of a folder to enter it too. */
+const OWNER_FILE = 0o600;
+const OWNER_FOLDER = 0o700;
 
 /**
  * Owners and modes of configuration, keys and state. Whoever may write the configuration may sign anything; whoever may
  * read the state directory can block it.
+ * @param account the account that SSH logs into; undefined where it is not known
  */
-export function checkFiles(config: Config, configFile: string): readonly Finding[] {
+export function checkFiles(
+  config: Config,
+  configFile: string,
+  account: Account | undefined,
+): readonly Finding[] {
   const state = stat(config.stateDirectory);
   if (state === undefined)
     return [problem("files", "no-state", `${config.stateDirectory} is missing: signer init makes it`)];
   const findings = [
     ...checkConfigFile(configFile, state.uid),
-    ...checkState(config.stateDirectory, state),
+    ...checkState(config.stateDirectory, state, account),
+    ...(account === undefined ? [] : checkReach(configFile, account)),
     ...[...config.keys.values()].flatMap(({ file }) => checkKeyFile(file, state.uid)),
     ...checkJournal(config.journalFile),
   ];
   const isGood = findings.every(({ level }) => level !== "error");
-  return isGood ? [ok("files", `owners and modes, account ${state.uid}`), ...findings] : findings;
+  const who = account?.name ?? `account ${state.uid}`;
+  return isGood
+    ? [ok("files", `owners and modes: ${who} can sign, others cannot look in`), ...findings]
+    : findings;
+}
+
+/** Whether the account gets at what it does not own: the configuration and this program. */
+function checkReach(configFile: string, account: Account): readonly Finding[] {
+  const script = process.argv[1];
+  const needed = [
+    ["read", configFile],
+    ["execute", process.execPath],
+    ...(script === undefined ? [] : [["read", realpathSync(script)] as const]),
+  ] as const;
+  return needed
+    .filter(([access, path]) => mayAccess(account, access, path) === false)
+    .map(([access, path]) =>
+      problem(
+        "files",
+        "bad-configuration",
+        `${account.name} cannot ${access} ${path}: look at its mode (a+r) and those of the folders above it (a+x)`,
+      ),
+    );
 }
 
 function checkConfigFile(file: string, account: number): readonly Finding[] {
@@ -44,15 +76,30 @@ function checkConfigFile(file: string, account: number): readonly Finding[] {
   return findings;
 }
 
-function checkState(directory: string, state: Stats): readonly Finding[] {
+function checkState(directory: string, state: Stats, account: Account | undefined): readonly Finding[] {
   const findings: Finding[] = [];
-  const account = process.geteuid?.();
-  if (account !== undefined && account !== 0 && account !== state.uid)
+  const self = process.geteuid?.();
+  if (self !== undefined && self !== 0 && self !== state.uid)
     findings.push(
       problem(
         "files",
         "no-state",
-        `${directory} belongs to account ${state.uid} and this is account ${account}: only its owner can sign`,
+        `${directory} belongs to account ${state.uid} and this is account ${self}: run check as root, or as its owner`,
+      ),
+    );
+  if (account !== undefined && account.uid !== state.uid)
+    findings.push(
+      problem(
+        "files",
+        "no-state",
+        `${directory} belongs to account ${state.uid}, SSH logs into ${account.name} (${account.uid}): chown -R it, and the keys`,
+      ),
+    );
+  if (state.uid === 0)
+    findings.push(
+      note(
+        "files",
+        `${directory} belongs to root: signer check --user ACCOUNT where SSH logs into another account`,
       ),
     );
   for (const path of [directory, ...pathsIn(directory)]) {
@@ -61,6 +108,15 @@ function checkState(directory: string, state: Stats): readonly Finding[] {
     if ((found.mode & GROUP_AND_OTHERS) !== 0)
       findings.push(
         problem("files", "no-state", `${path} is open to others (mode ${octal(found)}): chmod go= it`),
+      );
+    const needed = found.isDirectory() ? OWNER_FOLDER : OWNER_FILE;
+    if ((found.mode & needed) !== needed)
+      findings.push(
+        problem(
+          "files",
+          "no-state",
+          `${path} is closed to its owner (mode ${octal(found)}): chmod u+${found.isDirectory() ? "rwx" : "rw"} it`,
+        ),
       );
     if (found.uid !== state.uid)
       findings.push(

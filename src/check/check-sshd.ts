@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { quoted } from "../outcome.ts";
+import type { Account } from "./account.ts";
 import { type Finding, note, ok, problem, warning } from "./finding.ts";
 
 const SSHD = "/usr/sbin/sshd";
@@ -17,7 +18,7 @@ const WANTED: readonly (readonly [setting: string, value: string, why: string])[
  * What sshd will do for the account, asked of sshd itself. A ForceCommand replaces the `command=` of authorized_keys, and
  * with it the `--client` that the rules go by.
  */
-export function checkSshd(account: string, configFile: string): readonly Finding[] {
+export function checkSshd({ name: account }: Account, configFile: string): readonly Finding[] {
   const settings = askSshd(account, configFile);
   if (typeof settings === "string")
     return [note("sshd", `sshd -T says nothing about ${account}: ${settings}`)];
@@ -64,6 +65,6 @@ function askSshd(account: string, configFile: string): ReadonlyMap<string, strin
   } catch (error) {
     const { stderr, code } = error as { readonly stderr?: string; readonly code?: string };
     const [firstLine = ""] = (stderr ?? "").split("\n");
-    return firstLine === "" ? `it cannot be run (${code ?? "unknown"})` : quoted(firstLine, 120);
+    return firstLine === "" ? `it cannot be run (${code ?? "unknown"})` : quoted(firstLine.trimEnd(), 120);
   }
 }

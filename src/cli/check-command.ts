@@ -1,5 +1,5 @@
-import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
+import { findAccount } from "../check/account.ts";
 import { checkFiles } from "../check/check-files.ts";
 import { checkKeys } from "../check/check-keys.ts";
 import { checkLog } from "../check/check-log.ts";
@@ -8,7 +8,7 @@ import { type Finding, ok, problem } from "../check/finding.ts";
 import type { Config } from "../config/config.ts";
 import { readConfigFile } from "../config/config-file.ts";
 import { ConfigFault } from "../config/parse-config.ts";
-import { EXIT, Fault } from "../outcome.ts";
+import { EXIT, Fault, quoted } from "../outcome.ts";
 
 export interface CheckOptions {
   readonly config: string;
@@ -40,15 +40,25 @@ async function examine(options: CheckOptions): Promise<readonly Finding[]> {
   const config = readConfig(options.config);
   if (Array.isArray(config)) return config;
   const now = new Date();
+  const user = options.user ?? ownerOf(config.stateDirectory);
+  const account = findAccount(user);
   return [
     ok(
       "configuration",
       `${options.config}: ${count(config.rules.length, "rule")}, ${count(config.keys.size, "key")}`,
     ),
-    ...checkFiles(config, options.config),
+    ...checkFiles(config, options.config, account),
     ...(await checkKeys(config, now)),
     ...checkLog(config, now),
-    ...checkSshd(options.user ?? ownerOf(config.stateDirectory), options.sshdConfig),
+    ...(account === undefined
+      ? [
+          problem(
+            "sshd",
+            "bad-configuration",
+            `there is no account ${quoted(user)}: expected the one that SSH logs into`,
+          ),
+        ]
+      : checkSshd(account, options.sshdConfig)),
   ];
 }
 
@@ -63,14 +73,9 @@ function readConfig(file: string): Config | Finding[] {
   }
 }
 
-/** The account's name as id(1) knows it, or its number. */
+/** Who owns a folder, as a number; where it is missing, this process. */
 function ownerOf(directory: string): string {
-  const uid = String(statSync(directory, { throwIfNoEntry: false })?.uid ?? process.geteuid?.() ?? 0);
-  try {
-    return execFileSync("/usr/bin/id", ["-un", uid], { encoding: "utf8", stdio: "pipe" }).trim();
-  } catch {
-    return uid;
-  }
+  return String(statSync(directory, { throwIfNoEntry: false })?.uid ?? process.geteuid?.() ?? 0);
 }
 
 function count(number: number, noun: string): string {
