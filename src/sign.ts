@@ -206,16 +206,13 @@ async function signAndRecord(
   if (transaction.rulesInForce() !== rules.rules) transaction.append(rules);
 
   const { admission, allowed, artefact, key } = work;
+  const problem = key.problemAt(transaction.time);
+  if (problem !== undefined) throw new Fault("key-unusable", problem.reason);
   const { client, name } = admission;
   const { sha512 } = artefact.received;
   const same = { client, name, type: allowed.type, key: key.fingerprint, sha512 };
   const earlier = transaction.findSigned(same, before(transaction.time, config.reissueWindowMs));
-  if (
-    earlier !== undefined &&
-    isFresh(earlier, transaction.time) &&
-    key.problemAt(transaction.time) === undefined
-  )
-    return reissue(earlier, work, transaction);
+  if (earlier !== undefined && isFresh(earlier, transaction.time)) return reissue(earlier, work, transaction);
   return (
     refuseOverLimit(allowed.rule, name, transaction, transaction.time) ??
     (await signAnew(config, work, transaction))

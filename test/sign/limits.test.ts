@@ -84,6 +84,16 @@ describe("a limit", () => {
     expect(await host.outcome("core.files.tar.gz", fresh("files"))).toMatch(/^signed/);
   });
 
+  test("that is used up for db is no reason not to read what may be files, long after too", async () => {
+    const rules =
+      rule({ id: "db", type: "db", limits: ["1 per 90 days"] }) + rule({ id: "files", type: "files" });
+    const host = await makeHost(cleanup, { rules });
+    await host.outcome(undefined, fresh());
+    host.clock.now = at(48 * HOUR);
+    expect(await host.outcome(undefined, fresh("files"))).toMatch(/^signed/);
+    expect(await host.outcome(undefined, fresh())).toBe("over-limit");
+  });
+
   test("holds inside the transaction, too, where the early look could not know", async () => {
     const host = await makeHost(cleanup, { rules: rule({ id: "one", type: "db", limits: ["1 per hour"] }) });
     await host.outcome(NAME, fresh());
@@ -91,6 +101,22 @@ describe("a limit", () => {
       "over-limit",
     );
     expect(host.entries().at(-1)).toHaveProperty("sha512");
+  });
+});
+
+describe("without a name", () => {
+  const rules =
+    rule({ id: "db", type: "db", max_size: "1 KiB", max_expanded_size: "20 KiB" }) +
+    rule({ id: "files", type: "files" });
+
+  test("each type has the sizes of its own rule", async () => {
+    const host = await makeHost(cleanup, { rules });
+    const large = (kind: "db" | "files") => buildDatabase({ packages: 30, kind });
+    expect(await host.outcome(undefined, large("files"))).toMatch(/^signed/);
+    expect(await host.outcome(undefined, large("db"))).toBe("too-large");
+    const expanding = buildDatabase({ packages: 1, kind: "files", filesPerPackage: 2000 });
+    expect(await host.outcome(undefined, expanding)).toMatch(/^signed/);
+    expect(host.kinds()).toEqual(["started", "configured", "signed", "refused", "signed"]);
   });
 });
 

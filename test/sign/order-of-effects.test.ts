@@ -91,6 +91,20 @@ describe("without a durable entry there is no signature:", () => {
     expect(host.kinds()).toEqual(["started", "configured"]);
   });
 
+  test("a log that failed is not asked to note its own failure", async () => {
+    const host = await makeHost(cleanup, { rules: TWO });
+    let asked = 0;
+    const failing = new Proxy(host.host.ledger, {
+      get: (ledger, property) => {
+        if (property === "sign") return () => Promise.reject(new Fault("busy", "others hold the log"));
+        if (property === "recordRefusal") asked++;
+        return Reflect.get(ledger, property, ledger);
+      },
+    });
+    expect(await callWith({ ledger: failing }, host)).toBe("fault busy");
+    expect(asked).toBe(0);
+  });
+
   test("a full disk, on which refusals are still refusals; with room again it signs", async (context) => {
     const folder = await mountSmall(512);
     if (folder === undefined) return context.skip("only root may mount a small file system");

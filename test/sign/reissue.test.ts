@@ -1,4 +1,6 @@
+import { Readable } from "node:stream";
 import { afterEach, describe, expect, test } from "vitest";
+import { LogReader } from "../../src/log/log-reader.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
 import { rule } from "../support/signing-host.ts";
@@ -57,9 +59,11 @@ describe("the same again", () => {
     ["under another name", (host) => host.outcome("extra.db.tar.gz", one)],
     ["without the name", (host) => host.outcome(undefined, one)],
   ])("%s is not the same", async (_, again) => {
-    const host = await makeHost(cleanup, { rules: ONCE });
+    const host = await makeHost(cleanup, { rules: rule({ id: "two", type: "db", limits: ["2 per day"] }) });
     expect(await host.outcome(NAME, one)).toBe("signed 2");
-    expect(await again(host)).toBe("over-limit");
+    expect(await again(host)).toBe("signed 3");
+    expect(await again(host), "now it is").toBe("reissued 4");
+    expect(await host.outcome(NAME, buildDatabase({ packages: 3, kind: "db" }))).toBe("over-limit");
   });
 
   test("of another client is not the same", async () => {
@@ -136,6 +140,30 @@ describe("the same again", () => {
     expect(host.entries().at(-1)).toMatchObject({ kind: "refused", code: "key-unusable", name: NAME });
   });
 
+  test("is refused where the key expires while the bytes come", async () => {
+    const keyExpires = new Date(START.getTime() + HOUR);
+    const host = await makeHost(cleanup, { rules: ONCE, keyExpires });
+    expect(await host.outcome(NAME, one)).toBe("signed 2");
+    const slowly = Readable.from(
+      (function* () {
+        yield one.subarray(0, 10);
+        later(host, HOUR);
+        yield one.subarray(10);
+      })(),
+    );
+    await expect(host.call(NAME, slowly)).rejects.toMatchObject({ code: "key-unusable" });
+    expect(host.kinds()).toEqual(["started", "configured", "signed", "refused"]);
+  });
+
+  test("says beside its entry who asked this time", async () => {
+    const host = await makeHost(cleanup, { rules: ONCE });
+    await host.outcome(`--for alice ${NAME}`, one);
+    expect(await host.outcome(`--for bob ${NAME}`, one)).toBe("reissued 3");
+    const reader = LogReader.open(host.stateDirectory);
+    cleanup.add(() => reader.close());
+    expect([2, 3].map((seq) => reader.privateRecord(seq)?.for)).toEqual(["alice", "bob"]);
+  });
+
   test("is refused once the rules do not allow it any more", async () => {
     const host = await makeHost(cleanup, { rules: ONCE });
     expect(await host.outcome(NAME, one)).toBe("signed 2");
@@ -161,6 +189,7 @@ describe("the same again", () => {
     later(host, 1);
     const { entry: anew } = await signature(host, NAME, one);
     expect(anew).toMatchObject({ kind: "signed", expires: "2026-11-23T15:00:00.000Z" });
+    host.entries(); // verifies, among others, that the signatures say the same
   });
 
   test("never delivers what is dated later than now", async () => {
