@@ -6,7 +6,7 @@ export const BLOCK_BYTES = 512;
 
 /** A header that passed every check that needs no other block. */
 export interface TarHeader {
-  /** Name and prefix joined: relative, no empty, `.` or `..` component; for a directory with its trailing slash. */
+  /** Name and prefix joined: relative, no empty, `.` or `..` component, perhaps with a trailing slash. */
   readonly path: string;
   readonly kind: "file" | "directory" | "pax";
   /** Of the content that follows, in bytes; 0 for a directory. */
@@ -39,6 +39,12 @@ type Field = readonly [offset: number, length: number];
 /** magic `ustar\0`, version `00`. GNU tar's own format has `ustar  \0` here. */
 const USTAR = Buffer.from("ustar\x0000", "latin1");
 
+/**
+ * bzip2's magic and its block magic, the only ones of a compression that are printable: libarchive, and so pacman, looks for
+ * compression below gzip and zstd as well, and would decompress an archive whose first name begins like this.
+ */
+const BZIP2_MAGIC = /^BZh[1-9]1AY&SY/;
+
 /** Permissions, set-user-id, set-group-id and sticky (POSIX.1-2017, pax, "ustar Header Block": mode). */
 const MAX_MODE = 0o7777;
 
@@ -70,6 +76,8 @@ export function parseTarHeader(block: Buffer): TarHeader | Refusal {
   const path = pathOf(block);
   if (path === undefined)
     return bad("expected an entry name in UTF-8, ended by NULs, without control characters");
+  if (BZIP2_MAGIC.test(block.toString("latin1", 0, 10)))
+    return bad("expected a name that is not bzip2's magic");
   if (!isSafePath(path))
     return bad(`expected a relative path without . and .. components, not ${quoted(path)}`);
   if (!isZero(block, LINKNAME) || !isZero(block, RESERVED)) {
@@ -95,9 +103,6 @@ export function parseTarHeader(block: Buffer): TarHeader | Refusal {
   const kind = kindOf(block);
   if (kind === undefined) return refusedKind(block, path);
   if (kind === "directory" && size !== 0) return bad(`expected a directory without content: ${quoted(path)}`);
-  if (path.endsWith("/") !== (kind === "directory")) {
-    return bad(`expected a trailing slash on directories and nowhere else: ${quoted(path)}`);
-  }
   return { path, kind, size, largeUid: uid === "base-256", largeGid: gid === "base-256" };
 }
 

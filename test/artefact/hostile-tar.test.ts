@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { descText, filesText, samplePackage } from "../support/database-fixture.ts";
 import {
@@ -365,6 +366,21 @@ const PAX: readonly (readonly [string, Buffer, Verdict])[] = [
   [
     "with a name as long as can be",
     tarArchive([directory, { ...paxEntry({ mtime: "1" }), name: "P".repeat(100) }, desc]),
+    "db",
+  ],
+  [
+    "with the name of a bzip2 stream, which libarchive decompresses below gzip",
+    gzipSync(tarArchive([{ ...paxEntry({ mtime: "1" }), name: "BZh91AY&SY" }, ...entries])),
+    "bad-archive",
+  ],
+  [
+    "with the name of a bzip2 stream and a prefix",
+    gzipSync(tarArchive([{ ...paxEntry({ mtime: "1" }), name: "BZh11AY&SYx", prefix: "x" }, ...entries])),
+    "bad-archive",
+  ],
+  [
+    "with the name of a cpio archive",
+    gzipSync(tarArchive([{ ...paxEntry({ mtime: "1" }), name: "070701" }, ...entries])),
     "db",
   ],
   [
