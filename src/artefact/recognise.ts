@@ -5,6 +5,7 @@ import { DEFAULT_LIMITS } from "./compression.ts";
 import { type Compression, startDatabase } from "./database.ts";
 import type { ExpansionLimits } from "./expansion.ts";
 import { GZIP_MAGIC } from "./gzip.ts";
+import { refuseImageInside } from "./image-inside.ts";
 import { startImage } from "./iso9660.ts";
 import type { DatabaseType } from "./pacman-db.ts";
 import { isSkippableFrame, ZSTD_MAGIC } from "./zstd-frame.ts";
@@ -110,7 +111,7 @@ function choose(start: Buffer, expectation: Expectation, limits: ExpansionLimits
   const wrongCompression = checkCompression(compression, name);
   if (wrongCompression !== undefined) return wrongCompression;
   const named = name?.type === "iso" ? undefined : name?.type;
-  return startDatabase({ compression, wanted, named }, limits);
+  return refuseImageInside(startDatabase({ compression, wanted, named }, limits));
 }
 
 function compressionOf(start: Buffer): Compression | undefined {
