@@ -74,6 +74,19 @@ describe("headers that bsdtar and GNU tar write are read", () => {
   });
 });
 
+test("names that fill their fields to the last byte are read", async () => {
+  const packageOf = (name: string, desc: Partial<TarEntry>) => {
+    const fields = new Map(sample.fields).set("NAME", [name]).set("VERSION", ["1-1"]);
+    const top = paxEntry({ path: `${name}-1-1/` });
+    return tarArchive([top, { name: "x/", type: "5" }, { name: "", content: descText(fields), ...desc }]);
+  };
+  const short = "n".repeat(100 - "-1-1/desc".length);
+  expect((await factsOf(packageOf(short, { name: `${short}-1-1/desc` }))).packages[0]?.name).toBe(short);
+  const long = "n".repeat(155 - "-1-1".length);
+  const inPrefix = { name: "desc", prefix: `${long}-1-1` };
+  expect((await factsOf(packageOf(long, inPrefix))).packages[0]?.name).toBe(long);
+});
+
 describe("pax headers that occur are read", () => {
   test.each<[string, Buffer]>([
     ["mtime with a fraction", withPax({ mtime: "1700000000.123456789" })],
@@ -139,6 +152,7 @@ describe("bad-archive", () => {
     ["an unknown type", bent({ desc: { type: "Z" } })],
     ["a link name on a file", bent({ desc: { linkname: "x" } })],
     ["bytes in the reserved field", bent({ desc: { patch: [[511, "x"]] } })],
+    ["a name ended twice behind a prefix", bent({ desc: { prefix: "x-1-1", patch: [[99, "x"]] } })],
     ["a name ended twice", bent({ desc: { patch: [[99, "x"]] } })],
     ["a name of nothing", bent({ desc: { name: "" } })],
     ["a name of nothing with a prefix", bent({ desc: { name: "", prefix: directory.slice(0, -1) } })],

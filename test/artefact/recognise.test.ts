@@ -120,6 +120,16 @@ describe("the name and the bytes must agree", () => {
     expect(await codeOf(db(compression), { ...(name && { name }), types })).toBe("wrong-type");
   });
 
+  test("a wrong compression is told with the right one", async () => {
+    const told = (name: string) => outcomeOf([db("gzip")], { name });
+    expect(await told("core.db.tar.zst")).toMatchObject({
+      reason: "expected zstd, as the name says, not gzip",
+    });
+    expect(await told("core.db.tar")).toMatchObject({
+      reason: "expected no compression, as the name says, not gzip",
+    });
+  });
+
   test("xz is unsupported whether its name says so or not", async () => {
     const bytes = Buffer.from("fd377a585a000004", "hex");
     expect(await codeOf(bytes, { name: "core.db.tar.xz" })).toBe("unsupported-compression");
