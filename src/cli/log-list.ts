@@ -48,4 +48,6 @@ async function printTable(lines: Iterable<string>, output: Output): Promise<void
     waiting = [];
   }
   await print(waiting);
+  // A bare prompt would leave open whether anything was looked at.
+  if (table === undefined && output.look.columns !== undefined) await output.line("no such entry");
 }

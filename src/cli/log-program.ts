@@ -6,9 +6,10 @@ import { LogReader } from "../log/log-reader.ts";
 import type { LogFilter } from "../log/log-search.ts";
 import { encodeVerifierKey } from "../log/signed-note.ts";
 import { EXIT, isRefusal, type Refusal, refusal } from "../outcome.ts";
+import { commandLineProblem } from "./command-line-problem.ts";
 import { list } from "./log-list.ts";
 import { parseMoment } from "./log-moment.ts";
-import { type Output, printable } from "./log-output.ts";
+import type { Output } from "./log-output.ts";
 import { type ShowOptions, show } from "./log-show.ts";
 import { locateState, type StateOptions } from "./log-state.ts";
 import { findSubject } from "./log-subject.ts";
@@ -28,7 +29,8 @@ export interface LogProgramContext {
 const DEFAULT_LIMIT = 50;
 
 const MOMENTS = `
-MOMENT is 2026-11-23T12:00:00Z, 2026-11-23 (its first moment, UTC), now, today, yesterday, or how long ago: 30m, 36h, 2d, 3w.`;
+A moment is 2026-11-23T12:00:00Z, 2026-11-23 (its first moment, UTC), now,
+today, yesterday, or how long ago: 30m, 36h, 2d, 3w.`;
 
 const EXIT_HELP = `
 Examples:
@@ -37,8 +39,9 @@ Examples:
   signer-log show core.db.tar.gz.sig
   signer-log verify --checkpoint 2026-11-23.checkpoint
 
-Exit statuses: 0 done; 64 bad request, nothing found; 69 the log is broken; 70 internal; 74 its files cannot be read;
-75 try again later; 78 configuration, or no log. See signer-log(1).`;
+Exit statuses: 0 done; 64 bad request, nothing found; 69 the log is broken;
+70 internal; 74 its files cannot be read; 75 try again later; 78 configuration,
+or no log. See signer-log(1).`;
 
 /** The whole command line of `signer-log`. Returns the exit status. */
 export async function runLogProgram(argv: readonly string[], context: LogProgramContext): Promise<number> {
@@ -53,14 +56,13 @@ export async function runLogProgram(argv: readonly string[], context: LogProgram
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0;
     if (error.code === "commander.help") return EXIT["bad-request"];
-    const reason = error.message.replace(/^error: /, "").replaceAll(/\s+/g, " ");
-    return context.complain(refusal("bad-request", printable(reason)));
+    return context.complain(refusal("bad-request", commandLineProblem(error)));
   }
 }
 
 interface ListFlags extends LogFilter {
   readonly limit: number | "all";
-  readonly json: boolean;
+  readonly json?: boolean;
 }
 
 function makeProgram(
@@ -77,6 +79,7 @@ function makeProgram(
       "the state directory itself, such as a copy of a log, instead of a configuration",
     )
     .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => undefined })
     .addHelpText("after", EXIT_HELP);
 
@@ -92,13 +95,13 @@ function makeProgram(
   const moment = (text: string): Date => {
     const parsed = parseMoment(text, now);
     if (parsed === undefined)
-      throw new InvalidArgumentError("expected a MOMENT such as 2026-11-23, yesterday or 2d.");
+      throw new InvalidArgumentError("expected a moment such as 2026-11-23, yesterday or 2d");
     return parsed;
   };
   const limit = (text: string): number | "all" => {
     if (text === "all") return text;
     if (!/^[1-9][0-9]{0,8}$/.test(text))
-      throw new InvalidArgumentError("expected a number of entries, or all.");
+      throw new InvalidArgumentError("expected a number of entries, or all");
     return Number(text);
   };
 
@@ -112,9 +115,9 @@ function makeProgram(
     .option("--name <name>", "about this name; * stands for anything")
     .option("--client <name>", "by this client")
     .option("--limit <number>", "only the newest so many, or all", limit, DEFAULT_LIMIT)
-    .option("--json", "each entry on a line, just as it is logged", false)
+    .option("--json", "each entry on a line, just as it is logged")
     .addHelpText("after", MOMENTS)
-    .action(({ limit: newest, json, ...filter }: ListFlags) =>
+    .action(({ limit: newest, json = false, ...filter }: ListFlags) =>
       withLog(async (reader) => {
         await list(reader, { filter, json, limit: newest === "all" ? undefined : newest }, output);
         return undefined;
@@ -128,8 +131,8 @@ function makeProgram(
       "<subject>",
       "its number; a file, by its bytes; a signature file, by its notations; or a digest, 8 hex digits or more",
     )
-    .option("--json", "the entry on a line, just as it is logged", false)
-    .option("--private", "what is about people too: who asked, from which address, with which SSH key", false)
+    .option("--json", "the entry on a line, just as it is logged")
+    .option("--private", "what is about people too: who asked, from which address, with which SSH key")
     .action((argument: string, options: ShowOptions) =>
       withLog(async (reader) => {
         const subject = await findSubject(reader, argument);
@@ -147,7 +150,7 @@ function makeProgram(
       "--key <key>",
       "the log's key, as signer-log key printed it (default: that of the log key beside the log)",
     )
-    .option("--quiet", "print nothing where all is well", false)
+    .option("--quiet", "print nothing where all is well")
     .action((options: VerifyCommandOptions) =>
       withLog((reader) =>
         verify(reader, onProgress === undefined ? options : { ...options, onProgress }, output),

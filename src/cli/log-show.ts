@@ -7,9 +7,9 @@ import { humanSize } from "./log-table.ts";
 
 export interface ShowOptions {
   /** Lines as they are stored. */
-  readonly json: boolean;
+  readonly json?: boolean;
   /** What is about people, too. */
-  readonly private: boolean;
+  readonly private?: boolean;
 }
 
 /** Order in which members are printed; others follow. */
@@ -28,7 +28,8 @@ const FIRST = [
   "key",
   "expires",
 ];
-const LABEL_WIDTH = 18;
+/** Facts that are times, in seconds since 1970. */
+const SECONDS: ReadonlySet<string> = new Set(["newest_build_date"]);
 
 /** `signer-log show`: all there is about entries, given as their lines. */
 export async function show(
@@ -55,23 +56,28 @@ async function showEntry(
 ): Promise<void> {
   const entry = parseLogEntry(line);
   if (entry === undefined) return void (await output.line(`(a line that is no entry) ${printable(line)}`));
+  const fields = [
+    ...describe(entry),
+    ["leaf", Buffer.from(hashLeaf(Buffer.from(line))).toString("hex")] as const,
+  ];
+  if (options.private === true) fields.push(...describePrivate(reader, entry.seq));
+  const width = Math.max(...fields.map(([label]) => printable(label).length));
   await output.line(coloured(output.look, "bold", `entry ${entry.seq}`));
-  for (const [label, value] of describe(entry)) await field(output, label, value);
-  await field(output, "leaf", Buffer.from(hashLeaf(Buffer.from(line))).toString("hex"));
-  if (!options.private) return;
-  const record = reader.privateRecord(entry.seq);
-  if (record === undefined) await field(output, "private record", "none");
-  for (const [label, value] of Object.entries(record ?? {}))
-    await field(output, `private ${label}`, String(value));
+  for (const [label, value] of fields) {
+    const name = coloured(output.look, "dim", printable(label).padEnd(width));
+    await output.line(`  ${name}  ${printable(value)}`);
+  }
 }
 
-async function field(output: Output, label: string, value: string): Promise<void> {
-  await output.line(
-    `  ${coloured(output.look, "dim", printable(label).padEnd(LABEL_WIDTH))}  ${printable(value)}`,
-  );
+type Field = readonly [label: string, value: string];
+
+function describePrivate(reader: LogReader, seq: number): readonly Field[] {
+  const record = reader.privateRecord(seq);
+  if (record === undefined) return [["private record", "none"]];
+  return Object.entries(record).map(([label, value]) => [`private ${label}`, String(value)]);
 }
 
-function* describe(entry: LogEntry): Generator<readonly [label: string, value: string]> {
+function* describe(entry: LogEntry): Generator<Field> {
   const members = new Map<string, unknown>(Object.entries(entry));
   for (const label of [...FIRST, ...[...members.keys()].sort()]) {
     const value = members.get(label);
@@ -79,11 +85,21 @@ function* describe(entry: LogEntry): Generator<readonly [label: string, value: s
   }
 }
 
-function* describeMember(label: string, value: unknown): Generator<readonly [label: string, value: string]> {
-  if (label === "size") yield [label, `${value} (${humanSize(Number(value))})`];
+function* describeMember(label: string, value: unknown): Generator<Field> {
+  if (label === "size") yield [label, describeSize(Number(value))];
   else if (label === "private") yield ["private", `${value} (commitment; --private shows the record)`];
   else if (Array.isArray(value)) for (const item of value) yield [label, String(item)];
   else if (typeof value === "object" && value !== null) {
-    for (const [key, fact] of Object.entries(value)) yield [`${label} ${key}`, String(fact)];
+    for (const [key, fact] of Object.entries(value)) yield [`${label} ${key}`, describeFact(key, fact)];
   } else yield [label, String(value)];
+}
+
+function describeSize(bytes: number): string {
+  return bytes < 1024 ? `${bytes} bytes` : `${bytes} bytes (${humanSize(bytes)})`;
+}
+
+function describeFact(name: string, fact: unknown): string {
+  const date = new Date(Number(fact) * 1000);
+  const isTime = SECONDS.has(name) && !Number.isNaN(date.getTime());
+  return isTime ? `${fact} (${date.toISOString().replace(".000", "")})` : String(fact);
 }

@@ -17,18 +17,20 @@ const COLUMNS = {
   kind: { title: "KIND", cell: ({ kind }) => kind },
   client: { title: "CLIENT", cell: (entry) => member(entry, "client") },
   type: { title: "TYPE", cell: (entry) => member(entry, "type") },
-  name: { title: "NAME", least: 12, cell: (entry) => member(entry, "name") },
+  // "extra.files.tar.gz"
+  name: { title: "NAME", least: 18, cell: (entry) => member(entry, "name") },
   size: {
     title: "SIZE",
     right: true,
     cell: (entry) => ("size" in entry && entry.size !== undefined ? humanSize(entry.size) : ""),
   },
-  about: { title: "SHA-256, OR WHY", least: 12, cell: about },
+  // "not-recognised"
+  about: { title: "SHA-256, OR WHY", least: 14, cell: about },
 } satisfies Record<string, Column>;
 
 type ColumnName = keyof typeof COLUMNS;
 /** What goes first where the terminal is too narrow. */
-const LEFT_OUT: readonly ColumnName[] = ["size", "client", "type"];
+const LEFT_OUT: readonly ColumnName[] = ["size", "type", "client"];
 const GAP = "  ";
 
 const COLOUR: Readonly<Record<LogEntry["kind"], Colour | undefined>> = {

@@ -16,7 +16,7 @@ export interface VerifyCommandOptions {
   readonly checkpoint?: string;
   /** The log's key, in C2SP's form, where the one beside the log is not to be trusted. */
   readonly key?: string;
-  readonly quiet: boolean;
+  readonly quiet?: boolean;
   /** Shows how far it is; undefined where nobody watches. */
   readonly onProgress?: (done: number, size: number) => void;
 }

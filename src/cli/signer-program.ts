@@ -2,13 +2,15 @@ import { Command, CommanderError } from "commander";
 import { DEFAULT_CONFIG_FILE } from "../config/config.ts";
 import { EXIT } from "../outcome.ts";
 import { acceptCommand } from "./accept-command.ts";
+import { commandLineProblem } from "./command-line-problem.ts";
 import type { Environment } from "./environment.ts";
 import { say } from "./run.ts";
 import { VERSION } from "./version.ts";
 
 const EXIT_HELP = `
-Exit statuses: 0 done; 64 bad request; 65 the file is not what may be signed; 69 key or clock; 70 internal;
-74 the log could not be written; 75 try again later; 77 not permitted; 78 configuration. See signer(1).`;
+Exit statuses: 0 done; 64 bad request; 65 the file is not what may be signed;
+69 key, clock or broken log; 70 internal; 74 the log could not be written;
+75 try again later; 77 not permitted; 78 configuration. See signer(1).`;
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -29,7 +31,7 @@ export async function runProgram(argv: readonly string[], environment: Environme
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0;
     if (error.code === "commander.help") return EXIT["bad-request"];
-    return say("signer", "bad-request", error.message.replace(/^error: /, "").replaceAll(/\s+/g, " "));
+    return say("signer", "bad-request", commandLineProblem(error));
   }
 }
 
@@ -38,11 +40,12 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
     .description("Signs a distribution's repository databases and images, and logs what it signed.")
     .version(VERSION, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
-    .option("--config <file>", "the configuration", DEFAULT_CONFIG_FILE)
+    .option("--config <file>", `the configuration (default: ${DEFAULT_CONFIG_FILE})`)
     .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => undefined })
     .addHelpText("after", EXIT_HELP);
-  const config = (): string => program.opts<{ config: string }>().config;
+  const config = (): string => program.opts<{ config?: string }>().config ?? DEFAULT_CONFIG_FILE;
 
   program
     .command("accept")
@@ -78,20 +81,20 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
   const key = program
     .command("key")
     .description("show the keys that sign, and until when they can")
-    .option("--json", "one JSON object for each key", false)
-    .action(async (options: { json: boolean }) => {
+    .option("--json", "one JSON object for each key")
+    .action(async ({ json = false }: { json?: boolean }) => {
       const { keyListCommand } = await import("./key-command.ts");
-      finish(await keyListCommand(config(), options));
+      finish(await keyListCommand(config(), { json }));
     });
 
   key
     .command("export")
     .description("print the public key, for keyrings")
     .argument("[key]", "its name in the configuration; may be left out where there is one")
-    .option("--binary", "not armored", false)
-    .action(async (name: string | undefined, options: { binary: boolean }) => {
+    .option("--binary", "not armored")
+    .action(async (name: string | undefined, { binary = false }: { binary?: boolean }) => {
       const { keyExportCommand } = await import("./key-command.ts");
-      finish(await keyExportCommand(config(), name, options));
+      finish(await keyExportCommand(config(), name, { binary }));
     });
 
   program

@@ -79,6 +79,16 @@ describe("list", () => {
     }
     const { text } = await signerLog(["--state", directory, "list"]);
     expect(text).toContain("archlinux-2026.11.01-x86_64.iso");
+    const { lines } = await signerLog(["--state", directory, "list"], { columns: 80, colour: false });
+    expect(lines[0]).not.toContain("TYPE");
+    expect(lines.join("\n")).toContain(" core.db.tar.gz ");
+  });
+
+  test("says on a terminal that nothing fits, and prints nothing into a pipe", async () => {
+    const { directory } = await sampleLog();
+    const none = ["--state", directory, "list", "--name", "none"];
+    expect((await signerLog(none, { columns: 80, colour: false })).text).toBe("no such entry\n");
+    expect((await signerLog(none)).text).toBe("");
   });
 
   test("uses colours only where it is told to", async () => {
@@ -161,9 +171,9 @@ describe("show", () => {
     expect(status).toBe(0);
     for (const part of [
       "entry 2\n",
-      "  kind                signed\n",
-      "  size                9 (9 B)\n",
-      "  facts packages      1\n",
+      "  kind            signed\n",
+      "  size            9 bytes\n",
+      "  facts packages  1\n",
     ]) {
       expect(text).toContain(part);
     }
