@@ -59,8 +59,7 @@ export async function receive(
       // Hashed while the recogniser's decompressor works in a thread of its own.
       const recognised = recogniser.push(chunk);
       message.update(chunk);
-      await sha256.update(chunk);
-      const problem = await recognised;
+      const [problem] = await Promise.all([recognised, sha256.update(chunk)]);
       if (problem !== undefined) return rejected(problem);
     }
     watchdog.stop();

@@ -102,10 +102,13 @@ describe("what is recognised, hashed and signed is the same bytes", () => {
   });
 
   test.each([
-    [8 * MIB - 1, 64 * KIB],
-    [8 * MIB, 64 * KIB],
-    [8 * MIB, 8 * MIB],
-    [8 * MIB + 1, 64 * KIB],
+    [MIB - 1, 64 * KIB],
+    [MIB, 64 * KIB],
+    [4 * MIB - 1, 64 * KIB],
+    [4 * MIB, 64 * KIB],
+    [4 * MIB, 4 * MIB],
+    [4 * MIB + 1, 64 * KIB],
+    [5 * MIB + 1, 3 * MIB],
     [9 * MIB, 64 * KIB],
     [20 * MIB, 256 * KIB],
     [20 * MIB + 17, 256 * KIB],
@@ -222,11 +225,14 @@ test("a source that fails is no end of the bytes", async () => {
   expect(recogniser.closed).toBeGreaterThan(0);
 });
 
-test("a recogniser that throws is closed, and its source destroyed", async () => {
-  const recogniser = new Seen();
-  recogniser.push = () => Promise.reject(new Error("bug"));
-  const source = Readable.from([bytesOf(100)]);
-  await expect(start(source, recogniser)).rejects.toThrow("bug");
-  expect(recogniser.closed).toBeGreaterThan(0);
-  expect(source.destroyed).toBe(true);
-});
+test.each([100, 12 * MIB])(
+  "a recogniser that throws at %i bytes is closed, and its source destroyed",
+  async (size) => {
+    const recogniser = new Seen();
+    recogniser.push = () => Promise.reject(new Error("bug"));
+    const source = Readable.from([bytesOf(size)]);
+    await expect(start(source, recogniser)).rejects.toThrow("bug");
+    expect(recogniser.closed).toBeGreaterThan(0);
+    expect(source.destroyed).toBe(true);
+  },
+);

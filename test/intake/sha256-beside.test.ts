@@ -29,3 +29,23 @@ test.each([
     expect(stdout.toString().trim()).toBe(hash.digest("hex"));
   },
 );
+
+/** Reads so many bytes that come as fast as they can be made; says the most memory that it ever had, in KiB. */
+const READER = `
+import { Readable } from "node:stream";
+import { receive } from ${JSON.stringify(join(import.meta.dirname, "../../src/intake/intake.ts"))};
+import { startMessageHash } from ${JSON.stringify(join(import.meta.dirname, "../../src/openpgp/message-hash.ts"))};
+const size = Number(process.argv[1]);
+const recogniser = { push: async () => undefined, finish: async () => ({}), close: () => undefined };
+const message = { update: () => undefined, sha512: () => startMessageHash([]).sha512() };
+const chunks = function* () { for (let at = 0; at < size; at += 1048576) yield Buffer.allocUnsafeSlow(1048576).fill(at); };
+const bounds = { maxBytes: size, idleMs: 60_000, totalMs: 60_000 };
+await receive(Readable.from(chunks()), recogniser, message, bounds);
+console.log(process.resourceUsage().maxRSS);
+`;
+
+test("a file far larger than memory should hold is never in it, though it comes faster than it is hashed", async () => {
+  const args = ["--disable-warning=ExperimentalWarning", "--input-type=module-typescript", "--eval", READER];
+  const stdout = await runOk(process.execPath, [...args, String(512 * MIB)]);
+  expect(Number(stdout)).toBeLessThan(400 * 1024);
+});

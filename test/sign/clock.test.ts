@@ -72,6 +72,19 @@ describe("set forward a year and back, a clock", () => {
   });
 });
 
+test("what was delivered again while the clock was ahead counts as of its acceptance, and no longer", async () => {
+  const host = await makeHost(cleanup, { rules: RULES });
+  expect(await host.outcome(ISO, first)).toBe("signed 2");
+  host.clock.now = at(20 * HOUR);
+  for (let count = 0; count < 10; count++) expect(await host.outcome(ISO, first)).toMatch(/^reissued/);
+  host.clock.now = START;
+  await host.host.ledger.acceptClock(host.clock.now);
+  host.clock.now = at(HOUR);
+  expect(await host.outcome(ISO, first)).toBe("over-limit");
+  host.clock.now = at(HOUR + 1);
+  expect(await host.outcome(ISO, first)).toMatch(/^reissued/);
+});
+
 describe("a clock that is behind by less than five minutes", () => {
   test("signs with the time of the last entry", async () => {
     const host = await makeHost(cleanup, { rules: RULES });
