@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { readConfigFile } from "../config/config-file.ts";
 import { configTemplate } from "../config/config-template.ts";
+import { ConfigFault, parseConfig } from "../config/parse-config.ts";
 import { subkeysOnly } from "../keys/key-export.ts";
 import { generateKey } from "../keys/key-generation.ts";
 import { Ledger } from "../log/ledger.ts";
@@ -63,7 +64,10 @@ function ensureConfig(options: InitOptions, print: Print): Config {
   const file = options.config;
   if (existsSync(file)) {
     print(`found      configuration ${file}`);
-    return readConfigFile(file);
+    const config = readConfigFile(file);
+    if (options.origin !== undefined && options.origin !== config.origin)
+      print(`           its origin is ${config.origin}: --origin is for a new configuration`);
+    return config;
   }
   const text = configTemplate({
     origin: options.origin ?? defaultOrigin(),
@@ -71,11 +75,22 @@ function ensureConfig(options: InitOptions, print: Print): Config {
     keyFile: join(dirname(file), "repo.key"),
     journalFile: join(options.state, "journal.jsonl"),
   });
+  checkTemplate(text);
   makeFolderForAll(dirname(file));
   writeFileSync(file, text, { flag: "wx", flush: true });
   chmodSync(file, 0o644);
   print(`made       configuration ${file}: edit its rules`);
   return readConfigFile(file);
+}
+
+/** A new configuration is right, or is not written: what can be wrong in it came from the command line. */
+function checkTemplate(text: string): void {
+  try {
+    parseConfig(text);
+  } catch (error) {
+    if (!(error instanceof ConfigFault)) throw error;
+    throw new Fault("bad-configuration", `--origin, --state: ${error.problems.join("; ")}`, { cause: error });
+  }
 }
 
 /**
@@ -183,7 +198,8 @@ async function describe(
   for (const name of config.keys.keys()) {
     const key = await describeConfiguredKey(config, name, now);
     print(`key ${name}    ${describeUserId(key)}`);
-    print(`            ${describeKey(key, now)}`);
+    print(`            fingerprint  ${key.primaryFingerprint}`);
+    print(`            signs with   ${describeKey(key, now)}`);
   }
   const ledger = Ledger.open(config.stateDirectory, { origin: config.origin });
   print(`log key     ${encodeVerifierKey(ledger.verifier)}`);

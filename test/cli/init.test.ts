@@ -213,6 +213,25 @@ describe("init", () => {
   });
 });
 
+test.each([
+  [["--origin", "x y"], "origin: expected a name"],
+  [["--origin", "x"], "notation_domain: missing"],
+  [["--state", "relative"], "state: expected an absolute path"],
+])("init with %j, which no configuration may say, writes none", async (args, expected) => {
+  const { etc, init } = await newPlace();
+  const ended = await init(...args);
+  expect(ended.stderr).toMatch(/^signer: bad-configuration: [ -~]+\n$/);
+  expect(ended.stderr).toContain(expected);
+  expect(existsSync(etc)).toBe(false);
+});
+
+test("init says that an origin of the command line changes no configuration", async () => {
+  const { init } = await newPlace();
+  expect((await init()).stdout.toString()).not.toContain("--origin");
+  const again = await init("--origin", "other.example.org/repo");
+  expect(again.stdout.toString()).toContain(`its origin is ${ORIGIN}: --origin is for a new configuration`);
+});
+
 describe.runIf(isRoot)("init --owner", () => {
   const owner = "nobody";
   const uid = Number(execFileSync("id", ["-u", owner], { encoding: "utf8" }));
