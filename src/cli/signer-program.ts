@@ -21,12 +21,19 @@ const print = (line: string): void => void process.stdout.write(`${line}\n`);
  */
 export async function runProgram(argv: readonly string[], environment: Environment): Promise<number> {
   let status: number = EXIT["bad-request"];
+  let failed: NodeJS.ErrnoException | undefined;
+  process.stdout.on("error", (error) => {
+    failed ??= error;
+  });
   const program = makeProgram(environment, (result) => {
     status = result;
   });
   try {
     await program.parseAsync(argv, { from: "user" });
-    return status;
+    await new Promise<void>((resolve) => process.stdout.write("", () => resolve()));
+    // A reader that goes away (`| head`) is no error; a full disk is. What accept could not deliver it has said itself.
+    if (failed === undefined || failed.code === "EPIPE" || status !== 0) return status;
+    return say("signer", "reply-not-delivered", "stdout cannot be written");
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0;

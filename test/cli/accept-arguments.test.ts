@@ -109,4 +109,42 @@ describe("as a process", () => {
     expect((await run(SIGNER, ["--version"])).stdout.toString()).toMatch(/^\d+\.\d+\.\d+\n$/);
     expect((await run(SIGNER, [])).status).toBe(64);
   });
+
+  test("no line of help is wider than a terminal, and each names --config", async () => {
+    for (const command of [
+      [],
+      ["accept"],
+      ["init"],
+      ["check"],
+      ["key"],
+      ["key", "export"],
+      ["clock", "accept"],
+    ]) {
+      const lines = (await run(SIGNER, [...command, "--help"])).stdout.toString().split("\n");
+      expect(lines.filter((line) => line.length > 80)).toEqual([]);
+      expect(lines.join("\n")).toContain("--config <file>");
+    }
+  });
+
+  test("a mistake is said in one line, lower case, nothing of it raw", async () => {
+    const said = async (...args: string[]) => (await run(SIGNER, args)).stderr;
+    expect(await said("\u001b[31mx")).toBe("signer: bad-request: unknown command '\\x1b[31mx'\n");
+    expect(await said("check", "x")).toBe(
+      "signer: bad-request: too many arguments for 'check': expected 0 arguments but got 1: x\n",
+    );
+  });
+
+  test("a reader that goes away is no error, a full disk is", async () => {
+    const command = `${SIGNER} --config ${host.configFile} key export`;
+    const head = await run("bash", ["-c", `${command} | head -n 1; echo \${PIPESTATUS[0]}`]);
+    expect(head.stderr).toBe("");
+    expect(head.stdout.toString()).toMatch(/^-----BEGIN.*\n0\n$/);
+    const gone = await run("bash", ["-c", `${command} | true; echo \${PIPESTATUS[0]}`]);
+    expect([gone.stderr, gone.stdout.toString()]).toEqual(["", "0\n"]);
+    const full = await run("bash", ["-c", `${command} > /dev/full`]);
+    expect([full.status, full.stderr]).toEqual([
+      74,
+      "signer: reply-not-delivered: stdout cannot be written\n",
+    ]);
+  });
 });
