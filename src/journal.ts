@@ -1,3 +1,5 @@
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Logger } from "pino";
 
 /** Fields of a journal line beside its time, level and message. */
@@ -18,10 +20,11 @@ export const NO_JOURNAL: Journal = { info: () => undefined, warn: () => undefine
 
 /**
  * The journal in a file that is appended to, JSON lines, mode 0600.
- * @param file absolute path; undefined: no journal is kept
+ * @param file absolute path; undefined: no journal is kept. Nor is one where root tries in another account's folder what that
+ * account does: a file of root's there would end the account's own journal
  */
 export async function openJournal(file: string | undefined): Promise<Journal> {
-  if (file === undefined) return NO_JOURNAL;
+  if (file === undefined || isAnothers(dirname(file))) return NO_JOURNAL;
   const { pino } = await import("pino");
   try {
     const destination = pino.destination({ dest: file, append: true, mode: 0o600, sync: true });
@@ -33,4 +36,8 @@ export async function openJournal(file: string | undefined): Promise<Journal> {
   } catch {
     return NO_JOURNAL;
   }
+}
+
+function isAnothers(folder: string): boolean {
+  return process.geteuid?.() === 0 && (statSync(folder, { throwIfNoEntry: false })?.uid ?? 0) !== 0;
 }

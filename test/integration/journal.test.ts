@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { Cleanup } from "../support/cleanup.ts";
@@ -42,6 +42,15 @@ test("the journal has a JSON line for each request and each fault, and the clien
   ]);
   expect(statSync(file).mode & 0o777).toBe(0o600);
   expect(host.entries().length, "the log is not the journal").toBe(5);
+});
+
+test.runIf(process.geteuid?.() === 0)("root keeps none in another account's folder", async () => {
+  const folder = await tempDir(cleanup);
+  const file = join(folder, "journal.jsonl");
+  const host = await makeSigningHost(cleanup, { settings: `journal = "${file}"` });
+  chownSync(folder, 12345, 12345);
+  expect(outcome(await host.accept({ command: NAME, stdin }))).toBe("signed");
+  expect(existsSync(file)).toBe(false);
 });
 
 test("a journal that cannot be written keeps nothing from being signed", async () => {
