@@ -25,8 +25,12 @@ export async function statusOf(
       `${rule.id}: ${rule.type}, at most ${encodeSize(rule.maxBytes)}`,
       `  names     ${rule.names?.join(" ") ?? "any, or none"}`,
       `  limits    ${describeLimits(countLimits(rule, queries, now))}`,
+      ...(rule.limitsPerName.length === 0
+        ? []
+        : [`  per name  ${rule.limitsPerName.map(encodeLimit).join(", ")}`]),
       ...namesOf(rule).map(
-        (name) => `  ${name ?? "no name"}: ${describeLimits(countLimitsOfName(rule, name, queries, now))}`,
+        (name) =>
+          `            ${name ?? "without a name"}: ${describeLimits(countLimitsOfName(rule, name, queries, now))}`,
       ),
       `  key       ${rule.key}, ${describeKey(key, now)}`,
     ];

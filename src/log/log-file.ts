@@ -65,7 +65,7 @@ function missing(directory: string, cause: Fault): Fault {
         "the state directory holds a log key and no log: it was removed, or its disk is not mounted",
         { cause },
       )
-    : new Fault("no-state", "the state directory holds no log: `signer init` makes one", { cause });
+    : new Fault("no-state", `${directory} holds no log: signer init makes one`, { cause });
 }
 
 function checkVersion(database: Database): void {

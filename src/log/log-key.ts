@@ -42,7 +42,7 @@ function readPem(path: string): Buffer {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") {
       throw new Fault(
         "no-state",
-        "the state directory holds no log key; `signer init` makes log and key together",
+        "the state directory holds a log and no log key: restore log.key from the backup",
         {
           cause,
         },

@@ -129,7 +129,7 @@ describe("opening", () => {
     rmSync(join(made.directory, "log.db"));
     expect(await faultCode(() => Ledger.open(made.directory))).toBe("no-state");
     expect(() => Ledger.open(made.directory)).toThrow("not mounted");
-    expect(() => Ledger.open(directory)).toThrow("`signer init` makes one");
+    expect(() => Ledger.open(directory)).toThrow("holds no log: signer init makes one");
     expect(await faultCode(() => Ledger.open(join(made.directory, "log.key", "state")))).toBe("no-state");
     expect(readdirSync(made.directory)).toEqual(["log.key"]);
   });
