@@ -83,6 +83,7 @@ describe("gzip", () => {
   test.each([
     ["a second member", gzipSync("x"), "second member"],
     ["zeros", Buffer.alloc(4), "not even zeros"],
+    ["a megabyte of zeros", Buffer.alloc(1 << 20), "not even zeros"],
     ["text", Buffer.from("text"), "nothing after the gzip stream"],
   ])("with %s behind it says so, whole and in two chunks", async (_, more, words) => {
     for (const chunks of [[Buffer.concat([good(), more])], [good(), more]]) {
