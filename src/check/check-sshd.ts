@@ -1,9 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { quoted } from "../outcome.ts";
 import type { Account } from "./account.ts";
+import { checkAuthorizedKeys } from "./check-authorized-keys.ts";
 import { type Finding, note, ok, problem, warning } from "./finding.ts";
 
 const SSHD = "/usr/sbin/sshd";
+/** Shells that run nothing. */
+const NO_SHELL = /\/(?:nologin|false)$/;
 const TIMEOUT_MS = 10_000;
 
 /** Settings of sshd_config(5) that a signing account should have, by what `sshd -T` prints. */
@@ -18,32 +21,54 @@ const WANTED: readonly (readonly [setting: string, value: string, why: string])[
  * What sshd will do for the account, asked of sshd itself. A ForceCommand replaces the `command=` of authorized_keys, and
  * with it the `--client` that the rules go by.
  */
-export function checkSshd({ name: account }: Account, configFile: string): readonly Finding[] {
-  const settings = askSshd(account, configFile);
+export function checkSshd(
+  account: Account,
+  configFile: string,
+  clients: ReadonlySet<string>,
+): readonly Finding[] {
+  const settings = askSshd(account.name, configFile);
+  const shell = checkShell(account);
   if (typeof settings === "string")
-    return [note("sshd", `sshd -T says nothing about ${account}: ${settings}`)];
+    return [...shell, note("sshd", `sshd -T says nothing about ${account.name}: ${settings}`)];
+  return [
+    ...shell,
+    ...checkForcedCommand(account, settings, clients),
+    ...WANTED.filter(([setting, value]) => settings.get(setting) !== value).map(([setting, value, why]) =>
+      note("sshd", `${setting} ${value} is advised for ${account.name}: ${why}`),
+    ),
+  ];
+}
+
+function checkShell({ name, shell }: Account): readonly Finding[] {
+  if (!NO_SHELL.test(shell)) return [];
+  const text = `the shell of ${name} is ${shell}, and sshd runs the forced command with it: usermod --shell /bin/sh ${name}`;
+  return [problem("sshd", "bad-configuration", text)];
+}
+
+function checkForcedCommand(
+  account: Account,
+  settings: ReadonlyMap<string, string>,
+  clients: ReadonlySet<string>,
+): readonly Finding[] {
   const forced = settings.get("forcecommand") ?? "none";
   if (forced !== "none" && !/\baccept\b.*--client[ =]\S/.test(forced))
     return [
       problem(
         "sshd",
         "bad-configuration",
-        `ForceCommand replaces command= of authorized_keys for ${account}: remove it, or give it --client`,
+        `ForceCommand replaces command= of authorized_keys for ${account.name}: remove it, or give it --client`,
       ),
     ];
-  const missing = WANTED.filter(([setting, value]) => settings.get(setting) !== value);
+  if (forced !== "none")
+    return [
+      warning(
+        "sshd",
+        `ForceCommand for ${account.name} names one client for every SSH key: command= of authorized_keys is ignored`,
+      ),
+    ];
   return [
-    ...(forced === "none"
-      ? [ok("sshd", `no ForceCommand replaces command= for ${account}`)]
-      : [
-          warning(
-            "sshd",
-            `ForceCommand for ${account} names one client for every SSH key: command= of authorized_keys is ignored`,
-          ),
-        ]),
-    ...missing.map(([setting, value, why]) =>
-      note("sshd", `${setting} ${value} is advised for ${account}: ${why}`),
-    ),
+    ok("sshd", `no ForceCommand replaces command= for ${account.name}`),
+    ...checkAuthorizedKeys(settings.get("authorizedkeysfile") ?? "none", account, clients),
   ];
 }
 

@@ -58,7 +58,7 @@ async function examine(options: CheckOptions): Promise<readonly Finding[]> {
             `there is no account ${quoted(user)}: expected the one that SSH logs into`,
           ),
         ]
-      : checkSshd(account, options.sshdConfig)),
+      : checkSshd(account, options.sshdConfig, new Set(config.rules.map(({ client }) => client)))),
   ];
 }
 

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { findAccount, mayAccess } from "../../src/check/account.ts";
+import { checkSshd } from "../../src/check/check-sshd.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { makeSigningHost, type SigningHostUnderTest } from "../support/signing-host.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -11,11 +12,11 @@ const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
 const isRoot = process.getuid?.() === 0;
-const nobody = { name: "nobody", uid: 65534, gid: 65534 };
+const nobody = { uid: 65534, gid: 65534 };
 
 test("an account is found by name and by number, and nothing else is one", () => {
-  expect(findAccount("root")).toEqual({ name: "root", uid: 0, gid: 0 });
-  expect(findAccount("0")).toEqual({ name: "root", uid: 0, gid: 0 });
+  expect(findAccount("root")).toMatchObject({ name: "root", uid: 0, gid: 0 });
+  expect(findAccount("0")).toMatchObject({ name: "root", uid: 0, gid: 0 });
   for (const name of ["no-such-account-here", "", "-u", "root x"]) expect(findAccount(name)).toBeUndefined();
 });
 
@@ -43,14 +44,14 @@ describe("what an account may do with a file", () => {
   });
 
   test.skipIf(isRoot)("is not known of another account, where this process may not become it", () => {
-    expect(mayAccess({ name: "root", uid: 0, gid: 0 }, "read", "/bin/sh")).toBeUndefined();
+    expect(mayAccess({ uid: 0, gid: 0 }, "read", "/bin/sh")).toBeUndefined();
   });
 });
 
 describe.runIf(isRoot)("check --user", () => {
   /** The errors, and the exit status. */
   async function check(host: SigningHostUnderTest, user: string) {
-    const { status, stdout } = await host.signer(["check", "--sshd-config", "/dev/null", "--user", user]);
+    const { status, stdout } = await host.signer(["check", "--sshd-config", "/nonexistent", "--user", user]);
     const lines = stdout.toString().split("\n");
     return { status, errors: lines.filter((line) => line.startsWith("ERROR")).map((line) => line.slice(9)) };
   }
@@ -84,9 +85,20 @@ test("a log or a folder that its owner cannot write is an error", async () => {
   const host = await makeSigningHost(cleanup);
   chmodSync(join(host.stateDirectory, "log.db"), 0o400);
   chmodSync(host.stateDirectory, 0o500);
-  const { status, stdout } = await host.signer(["check", "--sshd-config", "/dev/null"]);
+  const { status, stdout } = await host.signer(["check", "--sshd-config", "/nonexistent"]);
   expect(stdout.toString()).toMatch(/^ERROR +files +.*state is closed to its owner \(mode 0500\)/m);
   expect(stdout.toString()).toMatch(/^ERROR +files +.*log\.db is closed to its owner \(mode 0400\)/m);
   expect(status).not.toBe(0);
   chmodSync(host.stateDirectory, 0o700);
+});
+
+test("a shell that runs nothing is an error: sshd starts the forced command with it", () => {
+  const account = { name: "signer", uid: 12345, gid: 12345, home: "/nonexistent" };
+  const errorsOf = (shell: string) =>
+    checkSshd({ ...account, shell }, "/nonexistent", new Set()).filter(({ level }) => level === "error");
+  for (const shell of ["/usr/sbin/nologin", "/bin/false"])
+    expect(errorsOf(shell)).toMatchObject([
+      { text: expect.stringContaining(`the shell of signer is ${shell}`) },
+    ]);
+  for (const shell of ["/bin/sh", "/usr/bin/bash"]) expect(errorsOf(shell)).toEqual([]);
 });

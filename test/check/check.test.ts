@@ -35,7 +35,7 @@ const DAY = 86_400_000;
 
 /** What `signer check` says, and how it ends. */
 async function check(host: SigningHostUnderTest, ...args: readonly string[]) {
-  const { status, stdout, stderr } = await host.signer(["check", "--sshd-config", "/dev/null", ...args]);
+  const { status, stdout, stderr } = await host.signer(["check", "--sshd-config", "/nonexistent", ...args]);
   expect(stderr).toBe("");
   const lines = stdout.toString().split("\n");
   return { status, lines, errors: lines.filter((line) => line.startsWith("ERROR")), text: stdout.toString() };
@@ -255,7 +255,7 @@ describe.runIf(isRoot)("sshd:", () => {
     const hostKey = join(folder, "host");
     await runOk("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", hostKey]);
     const file = join(folder, "sshd_config");
-    writeFileSync(file, [`HostKey ${hostKey}`, ...lines, ""].join("\n"));
+    writeFileSync(file, [`HostKey ${hostKey}`, "AuthorizedKeysFile none", ...lines, ""].join("\n"));
     return await check(shared, "--user", "root", "--sshd-config", file);
   }
 
