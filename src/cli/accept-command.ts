@@ -42,9 +42,6 @@ export async function acceptCommand(
     if (error instanceof Fault) return say("signer", error.code, error.message);
     // What a bug had to say is not for the client.
     return say("signer", "internal", "an unexpected error; the journal has it");
-  } finally {
-    // A client that goes on sending must not keep the process.
-    process.stdin.destroy();
   }
 }
 
