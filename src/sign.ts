@@ -163,9 +163,11 @@ function refuseBeforeReading(host: SigningHost, admission: Admission, keys: KeyR
 
   const reissuableSince = now.getTime() - host.config.reissueWindowMs;
   const refusals = rules.map((rule) => {
+    const refused = refuseOverLimit(rule, admission.name, queries, now);
+    if (refused === undefined) return undefined;
+    // Asked after the limits: what took the last place meanwhile may be these very bytes, sent twice at once.
     const [newest] = queries.latestTimes(rule.id, 1, admission.name ?? null);
-    const mayBeReissued = newest !== undefined && newest.getTime() >= reissuableSince;
-    return mayBeReissued ? undefined : refuseOverLimit(rule, admission.name, queries, now);
+    return newest !== undefined && newest.getTime() >= reissuableSince ? undefined : refused;
   });
   return refusals.every((each) => each !== undefined) ? refusals[0] : undefined;
 }
