@@ -209,8 +209,8 @@ describe("a deadline", () => {
   test("between bytes is put off by each", async () => {
     const source = new PassThrough();
     let left = 8;
-    const drip = setInterval(() => (left-- > 0 ? source.write("a") : source.end()), 100);
-    const outcome = await start(source, new Seen(), { idleMs: 600 });
+    const drip = setInterval(() => (left-- > 0 ? source.write("a") : source.end()), 250);
+    const outcome = await start(source, new Seen(), { idleMs: 1500 });
     clearInterval(drip);
     expect(outcome).toMatchObject({ kind: "artefact", received: { size: 8 } });
   });
