@@ -43,6 +43,20 @@ describe("the same again", () => {
     expect(host.kinds()).toEqual(["started", "configured", "signed", "reissued", "refused"]);
   });
 
+  test("is no refusal where the first takes the last place between two early looks of the second", async () => {
+    const host = await makeHost(cleanup, { rules: ONCE });
+    const first = await signature(host, NAME, one);
+    const { queries } = host.host.ledger;
+    // The second request's first look at the log comes from before that entry, every later one from after it.
+    let looks = 0;
+    const { latestTimes } = queries;
+    Object.assign(queries, {
+      latestTimes: (...what: Parameters<typeof latestTimes>) => (looks++ === 0 ? [] : latestTimes(...what)),
+    });
+    expect((await signature(host, NAME, one)).entry).toMatchObject({ kind: "reissued", of: first.entry.seq });
+    expect(looks).toBeGreaterThan(0);
+  });
+
   test("after somebody else's requests, refused and signed, is still the same", async () => {
     const rules = rule({ id: "all", type: "db" });
     const host = await makeHost(cleanup, { rules });
