@@ -1,4 +1,4 @@
-import { describeConfiguredKey } from "../cli/open-host.ts";
+import { describeConfiguredKey, loadKey } from "../cli/open-host.ts";
 import type { Config } from "../config/config.ts";
 import type { KeyFacts } from "../keys/signing-key.ts";
 import { Fault } from "../outcome.ts";
@@ -13,7 +13,12 @@ export async function checkKeys(config: Config, now: Date): Promise<readonly Fin
   const findings: Finding[] = [];
   for (const [name, { passphraseCredential }] of config.keys) {
     try {
-      findings.push(describeFinding(await describeConfiguredKey(config, name, now), now));
+      // With its secret, where signing needs no credential: a passphrase would be found by the next request.
+      const key =
+        passphraseCredential === undefined
+          ? await loadKey(config, name, now, undefined)
+          : await describeConfiguredKey(config, name, now);
+      findings.push(describeFinding(key, now));
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       findings.push(problem("key", error.code, error.message));

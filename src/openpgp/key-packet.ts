@@ -75,7 +75,7 @@ function bodies(packets: readonly Packet[], ...types: readonly number[]): readon
 function missing(fingerprint: string): MalformedPacket {
   return new MalformedPacket(
     "unexpected-packet",
-    `the key ${fingerprint} expected, of version 4 and ed25519 (22), rsa from 2048 bits, or ecdsa with p-256 or p-384`,
+    `the key ${fingerprint} is none that signs here: version 4 expected, with ed25519 (22), rsa from 2048 bits, or ecdsa with p-256 or p-384`,
   );
 }
 

@@ -152,6 +152,15 @@ describe("keys:", () => {
     expect((await check(other)).text).toMatch(/^ok +key +repo: .*days left\)$/m);
   });
 
+  test("a key with a passphrase that nothing names is an error", async () => {
+    const host = await makeSigningHost(cleanup);
+    const gnupg = await GnupgHome.create(cleanup);
+    const passphrase = "correct horse";
+    const fingerprint = await gnupg.generate({ primary: ["ed25519", "sign"], passphrase });
+    writeFileSync(host.keyFile, await gnupg.secretKey(fingerprint, "all", passphrase));
+    await expectError(host, 69, "a passphrase protects it");
+  });
+
   test("a revoked key is an error", async () => {
     const { host, gnupg, fingerprint } = await hostWithKey({});
     const revocation = readFileSync(join(gnupg.path, "openpgp-revocs.d", `${fingerprint}.rev`), "utf8");
