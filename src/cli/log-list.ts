@@ -19,7 +19,7 @@ const SAMPLE = 1000;
 /** `signer-log list`: entries, oldest first. */
 export async function list(reader: LogReader, options: ListOptions, output: Output): Promise<void> {
   const lines = reader.search(options.filter, options.limit);
-  await (options.json ? printLines(lines, output) : printTable(lines, output));
+  await (options.json ? printLines(lines, output) : printTable(lines, reader.size - 1, output));
   await output.flush();
 }
 
@@ -27,13 +27,13 @@ async function printLines(lines: Iterable<string>, output: Output): Promise<void
   for (const line of lines) if (!(await output.line(printable(line)))) return;
 }
 
-async function printTable(lines: Iterable<string>, output: Output): Promise<void> {
+async function printTable(lines: Iterable<string>, lastSeq: number, output: Output): Promise<void> {
   let table: Table | undefined;
   let waiting: LogEntry[] = [];
   const print = async (entries: readonly LogEntry[]): Promise<boolean> => {
     if (table === undefined) {
       if (entries.length === 0) return true;
-      table = layOut(entries, output.look);
+      table = layOut(entries, output.look, lastSeq);
       await output.line(table.header);
     }
     for (const entry of entries) if (!(await output.line(table.row(entry)))) return false;

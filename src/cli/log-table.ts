@@ -15,7 +15,7 @@ const COLUMNS = {
   seq: { title: "SEQ", right: true, cell: ({ seq }) => String(seq) },
   time: { title: "TIME (UTC)", cell: ({ time }) => time.slice(0, 19).replace("T", " ") },
   kind: { title: "KIND", cell: ({ kind }) => kind },
-  client: { title: "CLIENT", cell: (entry) => member(entry, "client") },
+  client: { title: "CLIENT", least: 8, cell: (entry) => member(entry, "client") },
   type: { title: "TYPE", cell: (entry) => member(entry, "type") },
   // "extra.files.tar.gz"
   name: { title: "NAME", least: 18, cell: (entry) => member(entry, "name") },
@@ -84,15 +84,24 @@ export interface Table {
   readonly row: (entry: LogEntry) => string;
 }
 
-/** Lays a table out for `sample`, the first rows; cells of later ones that are longer are cut. */
-export function layOut(sample: readonly LogEntry[], look: Look): Table {
+/**
+ * Lays a table out for `sample`, the first rows. Cells of later ones that are longer are cut on a terminal, and stand out
+ * elsewhere.
+ * @param lastSeq the largest number that a row can have
+ */
+export function layOut(sample: readonly LogEntry[], look: Look, lastSeq: number): Table {
   const names = Object.keys(COLUMNS) as ColumnName[];
   const widths = new Map(names.map((name) => [name, width(COLUMNS[name], sample)]));
+  widths.set("seq", Math.max(widths.get("seq") ?? 0, String(lastSeq).length));
   if (look.columns !== undefined) narrowTo(widths, look.columns);
   const line = (cellOf: (column: Column) => string, last: ColumnName | undefined) =>
     [...widths]
-      .map(([name, cells]) => pad(COLUMNS[name], cellOf(COLUMNS[name]), cells, name === last))
-      .join(GAP);
+      .map(([name, cells]) => {
+        const text = cellOf(COLUMNS[name]);
+        return pad(COLUMNS[name], look.columns === undefined ? text : cut(text, cells), cells, name === last);
+      })
+      .join(GAP)
+      .slice(0, look.columns);
   const last = [...widths.keys()].at(-1);
   return {
     header: coloured(
@@ -131,7 +140,10 @@ function narrowTo(widths: Map<ColumnName, number>, columns: number): void {
 }
 
 function pad(column: Column, text: string, cells: number, last: boolean): string {
-  const cut = text.length > cells ? `${text.slice(0, Math.max(0, cells - 2))}..`.slice(0, cells) : text;
-  if (column.right === true) return cut.padStart(cells);
-  return last ? cut : cut.padEnd(cells);
+  if (column.right === true) return text.padStart(cells);
+  return last ? text : text.padEnd(cells);
+}
+
+function cut(text: string, cells: number): string {
+  return text.length > cells ? `${text.slice(0, Math.max(0, cells - 2))}..`.slice(0, cells) : text;
 }

@@ -64,9 +64,7 @@ export async function verify(
   for (const [label = "", value = ""] of facts) await output.line(`${label.padEnd(16)}  ${value}`);
   await output.line("entries, tree, checkpoint, signatures and what is kept beside them agree");
   if (checkpoint === undefined) {
-    await output.line(
-      "(that nothing was removed from the end, only --checkpoint with one kept elsewhere can show)",
-    );
+    await output.line("(only --checkpoint, with one kept elsewhere, shows that the end was not cut off)");
   }
   await output.flush();
   return undefined;

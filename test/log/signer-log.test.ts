@@ -73,7 +73,7 @@ describe("list", () => {
 
   test("fits the terminal, whatever its width, and cuts nothing where there is none", async () => {
     const { directory } = await sampleLog();
-    for (const columns of [80, 100, 132]) {
+    for (const columns of [20, 60, 80, 100, 132]) {
       const { lines } = await signerLog(["--state", directory, "list"], { columns, colour: true });
       for (const line of lines) expect(stripVTControlCharacters(line).length).toBeLessThanOrEqual(columns);
     }
@@ -82,6 +82,19 @@ describe("list", () => {
     const { lines } = await signerLog(["--state", directory, "list"], { columns: 80, colour: false });
     expect(lines[0]).not.toContain("TYPE");
     expect(lines.join("\n")).toContain(" core.db.tar.gz ");
+  });
+
+  test("keeps numbers whole, and in their column, after the rows that it is laid out by", async () => {
+    const { ledger, directory } = freshLedger();
+    for (let i = 1; i <= 1001; i++) await ledger.recordRefusal(at(i * HOUR), refused({ client: `c${i}` }));
+    for (const columns of [undefined, 80]) {
+      const { lines } = await signerLog(["--state", directory, "list", "--limit", "all"], {
+        columns,
+        colour: false,
+      });
+      expect(lines.slice(0, 2).map((line) => line.slice(0, 6))).toEqual([" SEQ  ", "   0  "]);
+      expect(lines.at(-1)?.slice(0, 6)).toBe("1001  ");
+    }
   });
 
   test("says on a terminal that nothing fits, and prints nothing into a pipe", async () => {
