@@ -84,7 +84,7 @@ async function makeHost(): Promise<Machine> {
         0,
         lines.findIndex((line) => line.startsWith("authorized_keys")),
       ),
-    prints: /^key repo .*\n.* ed25519 /m,
+    prints: /^key repo .*\n.*\n.* ed25519 /m,
   });
   return host;
 }
