@@ -1,5 +1,5 @@
 import type { CommanderError } from "commander";
-import { printable } from "./log-output.ts";
+import { printable } from "./log/output.ts";
 
 /** What is wrong with a command line, in one line in this program's manner: lower case, and fit for a terminal. */
 export function commandLineProblem(error: CommanderError): string {

@@ -1,6 +1,6 @@
 import type { Refusal } from "../outcome.ts";
-import { Output } from "./log-output.ts";
-import { runLogProgram } from "./log-program.ts";
+import { runLogProgram } from "./log/log-program.ts";
+import { Output } from "./log/output.ts";
 import { run, say } from "./run.ts";
 
 /** What of the environment says how to print; the launcher lets little else in. */

@@ -1,15 +1,17 @@
 import { readFileSync } from "node:fs";
-import { type Checkpoint, openCheckpoint } from "../log/checkpoint.ts";
-import type { LogReader } from "../log/log-reader.ts";
+import type { Command } from "commander";
+import { type Checkpoint, openCheckpoint } from "../../log/checkpoint.ts";
+import type { LogReader } from "../../log/log-reader.ts";
 import {
   encodeVerifierKey,
   parseSignedNote,
   parseVerifierKey,
   type VerifierKey,
-} from "../log/signed-note.ts";
-import { verifyLog } from "../log/verify.ts";
-import { Fault, isRefusal, type Refusal, refusal } from "../outcome.ts";
-import type { Output } from "./log-output.ts";
+} from "../../log/signed-note.ts";
+import { verifyLog } from "../../log/verify.ts";
+import { Fault, isRefusal, type Refusal, refusal } from "../../outcome.ts";
+import type { LogTools } from "./log-tools.ts";
+import type { Output } from "./output.ts";
 
 export interface VerifyCommandOptions {
   /** File of a checkpoint kept elsewhere; `-` for stdin. */
@@ -111,4 +113,22 @@ function readText(file: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** `signer-log verify`. */
+export function addVerifyCommand(program: Command, { withLog, output, onProgress }: LogTools): void {
+  program
+    .command("verify")
+    .description("verify the whole log, and name the first thing that is wrong")
+    .option("--checkpoint <file>", "the log must continue this checkpoint of it, kept elsewhere; - for stdin")
+    .option(
+      "--key <key>",
+      "the log's key, as signer-log key printed it (default: that of the log key beside the log)",
+    )
+    .option("--quiet", "print nothing where all is well")
+    .action((options: VerifyCommandOptions) =>
+      withLog((reader) =>
+        verify(reader, onProgress === undefined ? options : { ...options, onProgress }, output),
+      ),
+    );
 }

@@ -1,5 +1,5 @@
 import type { Writable } from "node:stream";
-import { Fault } from "../outcome.ts";
+import { Fault } from "../../outcome.ts";
 
 /** Bytes that are gathered before they are written: one write for a screenful. */
 const GATHER = 16 * 1024;

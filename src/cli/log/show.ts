@@ -1,9 +1,13 @@
-import type { LogEntry } from "../log/log-entry.ts";
-import { parseLogEntry } from "../log/log-entry.ts";
-import type { LogReader } from "../log/log-reader.ts";
-import { hashLeaf } from "../log/merkle.ts";
-import { coloured, type Output, printable } from "./log-output.ts";
-import { humanSize } from "./log-table.ts";
+import type { Command } from "commander";
+import type { LogEntry } from "../../log/log-entry.ts";
+import { parseLogEntry } from "../../log/log-entry.ts";
+import type { LogReader } from "../../log/log-reader.ts";
+import { hashLeaf } from "../../log/merkle.ts";
+import { isRefusal } from "../../outcome.ts";
+import type { LogTools } from "./log-tools.ts";
+import { coloured, type Output, printable } from "./output.ts";
+import { findSubject } from "./subject.ts";
+import { humanSize } from "./table.ts";
 
 export interface ShowOptions {
   /** Lines as they are stored. */
@@ -102,4 +106,25 @@ function describeFact(name: string, fact: unknown): string {
   const date = new Date(Number(fact) * 1000);
   const isTime = SECONDS.has(name) && !Number.isNaN(date.getTime());
   return isTime ? `${fact} (${date.toISOString().replace(".000", "")})` : String(fact);
+}
+
+/** `signer-log show`. */
+export function addShowCommand(program: Command, { withLog, output }: LogTools): void {
+  program
+    .command("show")
+    .description("all there is about an entry")
+    .argument(
+      "<subject>",
+      "its number; a file, by its bytes; a signature file, by its notations; or a digest, 8 hex digits or more",
+    )
+    .option("--json", "the entry on a line, just as it is logged")
+    .option("--private", "what is about people too: who asked, from which address, with which SSH key")
+    .action((argument: string, options: ShowOptions) =>
+      withLog(async (reader) => {
+        const subject = await findSubject(reader, argument);
+        if (isRefusal(subject)) return subject;
+        await show(reader, subject.lines, options, output);
+        return undefined;
+      }),
+    );
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseMoment } from "../../src/cli/log-moment.ts";
+import { parseMoment } from "../../../src/cli/log/moment.ts";
 
 const NOW = new Date("2026-11-23T19:26:05.123Z");
 const parsed = (text: string) => parseMoment(text, NOW)?.toISOString();

@@ -3,14 +3,24 @@ import { join } from "node:path";
 import { Writable } from "node:stream";
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
-import { Output } from "../../src/cli/log-output.ts";
-import { runLogProgram } from "../../src/cli/log-program.ts";
-import { configuredFields } from "../../src/log/configured.ts";
-import type { Ledger } from "../../src/log/ledger.ts";
-import { encodeVerifierKey } from "../../src/log/signed-note.ts";
-import { EXIT, Fault, type Refusal } from "../../src/outcome.ts";
-import { run } from "../support/run.ts";
-import { at, DAY, freshDirectory, freshLedger, HOUR, linesOf, refused, sign, tamper } from "./fixture.ts";
+import { runLogProgram } from "../../../src/cli/log/log-program.ts";
+import { Output } from "../../../src/cli/log/output.ts";
+import { configuredFields } from "../../../src/log/configured.ts";
+import type { Ledger } from "../../../src/log/ledger.ts";
+import { encodeVerifierKey } from "../../../src/log/signed-note.ts";
+import { EXIT, Fault, type Refusal } from "../../../src/outcome.ts";
+import {
+  at,
+  DAY,
+  freshDirectory,
+  freshLedger,
+  HOUR,
+  linesOf,
+  refused,
+  sign,
+  tamper,
+} from "../../log/fixture.ts";
+import { run } from "../../support/run.ts";
 
 /** Runs a command line in this process: what it printed, and its exit status or the code of its Fault. */
 async function signerLog(

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { createReadStream, readFileSync, statSync } from "node:fs";
-import type { LogReader } from "../log/log-reader.ts";
-import { parseLogNotations } from "../log/notations.ts";
-import { dearmor } from "../openpgp/armor.ts";
-import { isPacketProblem } from "../openpgp/packet-problem.ts";
-import { parseSignature } from "../openpgp/signature.ts";
-import { Fault, quoted, type Refusal, refusal } from "../outcome.ts";
+import type { LogReader } from "../../log/log-reader.ts";
+import { parseLogNotations } from "../../log/notations.ts";
+import { dearmor } from "../../openpgp/armor.ts";
+import { isPacketProblem } from "../../openpgp/packet-problem.ts";
+import { parseSignature } from "../../openpgp/signature.ts";
+import { Fault, quoted, type Refusal, refusal } from "../../outcome.ts";
 
 /** What a person names, and the lines of the entries about it. */
 export interface Subject {

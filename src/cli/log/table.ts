@@ -1,5 +1,5 @@
-import type { LogEntry } from "../log/log-entry.ts";
-import { type Colour, coloured, type Look, printable } from "./log-output.ts";
+import type { LogEntry } from "../../log/log-entry.ts";
+import { type Colour, coloured, type Look, printable } from "./output.ts";
 
 /** Entries as a table, one line each. */
 
