@@ -35,6 +35,10 @@ export type RefusalCode =
   | "expands-too-far"
   /** A database of no packages, where the rule does not say `allow_empty`. */
   | "empty-database"
+  /** A proof or a checkpoint that does not prove what it should. */
+  | "bad-proof"
+  /** A published tree and the log do not agree. */
+  | "audit-failed"
   /** A limit of the rule is used up; the reason says when the next one is possible. */
   | "over-limit"
   /** The client sent nothing for too long, or took longer than the whole request may. */
@@ -60,6 +64,8 @@ export type FaultCode =
   | "clock-behind"
   /** The ledger could not be written or made durable. */
   | "log-not-durable"
+  /** A required remote log cannot be reached, or did not acknowledge the entry. */
+  | "remote-log-unavailable"
   /** The log exists but contradicts itself: nothing is signed until an administrator has looked. */
   | "log-broken"
   /** The configuration is missing, unreadable or wrong. */
@@ -89,10 +95,13 @@ export const EXIT: Readonly<Record<Code, number>> = {
   "too-large": 65,
   "expands-too-far": 65,
   "empty-database": 65,
+  "bad-proof": 65,
+  "audit-failed": 65,
   "key-unavailable": 69,
   "key-unusable": 69,
   "signing-failed": 69,
   "clock-behind": 69,
+  "remote-log-unavailable": 69,
   "log-broken": 69,
   internal: 70,
   "log-not-durable": 74,

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { ARTEFACT_TYPES } from "../artefact/artefact.ts";
+import { parseNoteKey } from "../log/signed-note.ts";
 import { parseAddressRange } from "../policy/address-range.ts";
 import { parseLimit } from "../policy/limit.ts";
 import { parseNamePattern } from "../policy/name-pattern.ts";
@@ -74,6 +75,66 @@ const key = v.strictObject({
   passphrase_credential: v.optional(identifier),
 });
 
+const hostName = matching("a host name or an address", /^[A-Za-z0-9_:][A-Za-z0-9._:-]{0,252}$/);
+const port = v.pipe(
+  v.number("expected a port"),
+  v.integer("expected a port"),
+  v.minValue(1, "expected a port from 1 to 65535"),
+  v.maxValue(65_535, "expected a port from 1 to 65535"),
+);
+const remoteTimeout = v.pipe(
+  duration,
+  v.minValue(100, "expected at least 100 ms"),
+  v.maxValue(3_600_000, "expected at most 1 h"),
+);
+
+const sshRemoteLog = v.strictObject({
+  type: v.literal("ssh"),
+  name: identifier,
+  host: hostName,
+  port: v.optional(port, 22),
+  user: v.optional(matching("an account's name", /^[a-z_][a-z0-9_.-]{0,63}$/), "signer-log"),
+  key: absolutePath,
+  host_key: text('a public key such as "ssh-ed25519 AAAA..."', parseHostKey),
+  witness: text("a witness key NAME+ID+KEY, as signer-log init prints it", (value) =>
+    parseNoteKey("cosignature", value),
+  ),
+  required: v.optional(v.boolean("expected true or false"), true),
+  timeout: v.optional(remoteTimeout, "10 s"),
+});
+
+const syslogRemoteLog = v.strictObject({
+  type: v.literal("syslog"),
+  name: identifier,
+  host: hostName,
+  port: v.optional(port, 6514), // RFC 5425 §4.1
+  ca: absolutePath,
+  certificate: v.optional(absolutePath),
+  key: v.optional(absolutePath),
+  required: v.optional(
+    v.literal(false, "syslog acknowledges nothing, so it cannot be required: only false"),
+    false,
+  ),
+  timeout: v.optional(remoteTimeout, "10 s"),
+});
+
+const remoteLog = v.variant("type", [sshRemoteLog, syslogRemoteLog], 'expected type = "ssh" or "syslog"');
+
+export type RawRemoteLog = v.InferOutput<typeof remoteLog>;
+
+/** An OpenSSH public key: type, base64 of the blob (RFC 4253 §6.6) which begins with the same type; a comment may follow. */
+function parseHostKey(value: string): { readonly type: string; readonly blob: Uint8Array } | undefined {
+  const [, type, base64] =
+    /^([a-z0-9@.-]{1,64}) ([A-Za-z0-9+/=]{16,2048})(?: [\x20-\x7e]*)?$/.exec(value) ?? [];
+  if (type === undefined || base64 === undefined) return undefined;
+  const blob = Buffer.from(base64, "base64");
+  const begins = blob.length > 4 + type.length && blob.readUInt32BE(0) === type.length;
+  const canonical = blob.toString("base64") === base64;
+  return begins && canonical && blob.subarray(4, 4 + type.length).toString("latin1") === type
+    ? { type, blob }
+    : undefined;
+}
+
 /** The shape of signer.toml. An unknown key anywhere is an error. */
 export const configSchema = v.strictObject({
   // tlog-checkpoint: non-empty, no spaces, no plus (which ends the name in a verifier key), no newline.
@@ -91,6 +152,7 @@ export const configSchema = v.strictObject({
   ),
   keys: v.record(text("key names of a-z, 0-9, _ and -", parseKeyName), key),
   rules: listOf("rules", rule),
+  remote_log: v.optional(v.array(remoteLog, "expected [[remote_log]] tables"), []),
 });
 
 export type RawRule = v.InferOutput<typeof rule>;

@@ -64,6 +64,30 @@ client = "releng"
 type = "iso"
 key = "repo"
 limits = ["1 per month"]
+
+# Machines that hold a copy of the log. A signature waits until each required one has acknowledged its entry.
+
+# [[remote_log]]
+# type = "ssh"                      # signer-log receive on the log host: keeps a copy, verifies, cosigns
+# name = "loghost"
+# host = "log.example.org"
+# port = 22
+# user = "signer-log"
+# key = "/etc/signer/loghost.ssh"   # OpenSSH private key without a passphrase
+# host_key = "ssh-ed25519 AAAA..."  # the log host's: no other is accepted
+# witness = "log.example.org/repo+01234567+BA..."    # as signer-log init on the log host prints it
+# required = true
+# timeout = "10 s"
+
+# [[remote_log]]
+# type = "syslog"                   # RFC 5424 over TLS; acknowledges nothing, so it is never required
+# name = "collector"
+# host = "syslog.example.org"
+# port = 6514
+# ca = "/etc/signer/syslog-ca.pem"  # no other CA is trusted
+# certificate = "/etc/signer/syslog.pem"    # shown to the collector, with its key; left out: none
+# key = "/etc/signer/syslog.key"
+# timeout = "10 s"
 `;
 }
 

@@ -1,3 +1,4 @@
+import type { WitnessKey } from "../log/cosignature.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { KeyName } from "../request/request.ts";
 
@@ -18,6 +19,8 @@ export interface Config {
   /** How long the same request gets the stored signature again. */
   readonly reissueWindowMs: number;
   readonly deadlines: Deadlines;
+  /** In file order; names are unique. */
+  readonly remoteLogs: readonly RemoteLogSource[];
   /** File that the operational journal is appended to; undefined: none is kept. */
   readonly journalFile: string | undefined;
 }
@@ -36,4 +39,40 @@ export interface KeySource {
   readonly file: string;
   /** Name of the file in $CREDENTIALS_DIRECTORY that holds the passphrase; undefined: the key has none. */
   readonly passphraseCredential: string | undefined;
+}
+
+/** One `[[remote_log]]`. */
+export type RemoteLogSource = SshRemoteLog | SyslogRemoteLog;
+
+interface RemoteLogBase {
+  readonly name: string;
+  /** DNS name or address. */
+  readonly host: string;
+  readonly port: number;
+  /** From the first packet to the last, in ms. */
+  readonly timeoutMs: number;
+}
+
+/** A log host whose forced command is `signer-log receive`. */
+export interface SshRemoteLog extends RemoteLogBase {
+  readonly kind: "ssh";
+  readonly user: string;
+  /** Absolute path of an OpenSSH private key without a passphrase. */
+  readonly keyFile: string;
+  /** The one host key that is accepted: the public key blob (RFC 4253 §6.6), and its type. */
+  readonly hostKey: { readonly type: string; readonly blob: Uint8Array };
+  /** Who must cosign. */
+  readonly witness: WitnessKey;
+  /** Whether a signature waits for the acknowledgement. */
+  readonly required: boolean;
+}
+
+/** A collector that takes syslog over TLS (RFC 5425). It acknowledges nothing. */
+export interface SyslogRemoteLog extends RemoteLogBase {
+  readonly kind: "syslog";
+  /** Absolute path of the CA certificates that alone are trusted, PEM. */
+  readonly caFile: string;
+  /** Absolute paths of the certificate and key that this host shows, PEM; both or none. */
+  readonly certificateFile: string | undefined;
+  readonly keyFile: string | undefined;
 }

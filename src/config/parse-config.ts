@@ -4,8 +4,8 @@ import type { ArtefactType } from "../artefact/artefact.ts";
 import { Fault, quoted } from "../outcome.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { KeyName } from "../request/request.ts";
-import type { Config, KeySource } from "./config.ts";
-import { configSchema, type RawRule } from "./config-schema.ts";
+import type { Config, KeySource, RemoteLogSource } from "./config.ts";
+import { configSchema, type RawRemoteLog, type RawRule } from "./config-schema.ts";
 
 /** The configuration cannot be used; `problems` are all that is wrong with it, one line each. */
 export class ConfigFault extends Fault {
@@ -49,6 +49,7 @@ export function parseConfig(toml: string): Config {
       Object.entries(output.keys).flatMap(([name, key]) => (key ? [[name as KeyName, keySource(key)]] : [])),
     ),
     rules: output.rules.map(makeRule),
+    remoteLogs: output.remote_log.map(makeRemoteLog),
     reissueWindowMs: output.reissue_window,
     deadlines: { idleMs: output.deadlines.idle, totalMs: output.deadlines.total },
     journalFile: output.journal,
@@ -74,15 +75,15 @@ function describeIssue(issue: v.BaseIssue<unknown>): string {
 
 /** `rules.0.from.1` as people count: `rule 1, from`. The value itself is quoted beside it. */
 function describePath(dotPath: string): string {
-  const rule = /^rules\.(?<index>[0-9]+)(?:\.(?<key>[^.]+))?/.exec(dotPath)?.groups;
-  if (rule === undefined) return dotPath;
-  const place = `rule ${Number(rule["index"]) + 1}`;
-  return rule["key"] === undefined ? place : `${place}, ${rule["key"]}`;
+  const item = /^(?<list>rules|remote_log)\.(?<index>[0-9]+)(?:\.(?<key>[^.]+))?/.exec(dotPath)?.groups;
+  if (item === undefined) return dotPath;
+  const place = `${item["list"] === "rules" ? "rule" : "remote_log"} ${Number(item["index"]) + 1}`;
+  return item["key"] === undefined ? place : `${place}, ${item["key"]}`;
 }
 
 /** What no single value shows; works on the raw document so that mistakes elsewhere do not hide these. */
 function crossProblems(raw: Record<string, unknown>): string[] {
-  return [...domainProblems(raw), ...ruleProblems(raw)];
+  return [...domainProblems(raw), ...ruleProblems(raw), ...remoteLogProblems(raw)];
 }
 
 function domainProblems(raw: Record<string, unknown>): string[] {
@@ -108,6 +109,41 @@ function ruleProblems(raw: Record<string, unknown>): string[] {
       problems.push(`rule ${index + 1}, key: there is no [keys] entry ${quoted(key)}`);
   }
   return problems;
+}
+
+function remoteLogProblems(raw: Record<string, unknown>): string[] {
+  const logs = raw["remote_log"];
+  if (!Array.isArray(logs)) return [];
+  const problems: string[] = [];
+  const seen = { name: new Set<unknown>(), witness: new Set<unknown>() };
+  for (const [index, log] of logs.entries()) {
+    if (!isRecord(log)) continue;
+    for (const key of ["name", "witness"] as const) {
+      const value = log[key];
+      if (typeof value === "string" && seen[key].has(value))
+        problems.push(`remote_log ${index + 1}, ${key}: ${quoted(value)} stands twice`);
+      seen[key].add(value);
+    }
+    if (log["type"] === "syslog" && (log["certificate"] === undefined) !== (log["key"] === undefined))
+      problems.push(`remote_log ${index + 1}: certificate and key come together`);
+  }
+  return problems;
+}
+
+function makeRemoteLog(raw: RawRemoteLog): RemoteLogSource {
+  const { name, host, port, timeout: timeoutMs } = raw;
+  const base = { name, host, port, timeoutMs };
+  if (raw.type === "syslog") {
+    return {
+      kind: "syslog",
+      ...base,
+      caFile: raw.ca,
+      certificateFile: raw.certificate,
+      keyFile: raw.key,
+    };
+  }
+  const { user, key: keyFile, host_key: hostKey, witness, required } = raw;
+  return { kind: "ssh", ...base, user, keyFile, hostKey, witness, required };
 }
 
 function makeRule(raw: RawRule): Rule {

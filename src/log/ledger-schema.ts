@@ -7,7 +7,7 @@
 /** `PRAGMA application_id`: "sign" in ASCII. */
 export const APPLICATION_ID = 0x7369676e;
 /** `PRAGMA user_version`: raised with every change below. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 export const SCHEMA = `
 CREATE TABLE entries (
@@ -82,5 +82,16 @@ CREATE TABLE refusals (
   first TEXT,
   last TEXT,
   PRIMARY KEY (client, code)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE acknowledgements (
+  witness TEXT PRIMARY KEY,
+  size INTEGER NOT NULL,
+  note TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE forwarded (
+  collector TEXT PRIMARY KEY,
+  size INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 `;

@@ -2,14 +2,28 @@ import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:
 
 /** C2SP signed notes (https://c2sp.org/signed-note) with Ed25519 keys: text, a blank line, signature lines. */
 
+/** What a note's key signs with: the byte that key ID and encoded key begin with (signed-note, "Signature types"). */
+export const SIGNATURE_TYPE = {
+  /** Ed25519 over the text. */
+  ed25519: 0x01,
+  /** Ed25519 over a cosignature's message (tlog-cosignature). */
+  cosignature: 0x04,
+} as const;
+
+type SignatureType = keyof typeof SIGNATURE_TYPE;
+
 /** An Ed25519 public key of a note, with the name and the ID by which signature lines call it. */
-export interface VerifierKey {
+export interface NoteKey<Type extends SignatureType> {
+  readonly type: Type;
   /** Non-empty, without spaces, control characters and `+`. */
   readonly name: string;
-  /** First four bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ key), big-endian. */
+  /** First four bytes of SHA-256(name ‖ 0x0A ‖ type ‖ key), big-endian. */
   readonly id: number;
   readonly publicKey: KeyObject;
 }
+
+/** The key of a log: its name is the log's origin. */
+export type VerifierKey = NoteKey<"ed25519">;
 
 /** A key pair that signs notes. */
 export interface NoteSigner {
@@ -32,7 +46,6 @@ export interface SignedNote {
   readonly signatures: readonly NoteSignature[];
 }
 
-const ED25519 = 0x01; // signed-note, "Signature types"
 const KEY_BYTES = 32; // RFC 8032 §5.1.5
 const SIGNATURE_BYTES = 64; // RFC 8032 §5.1.6
 const ID_BYTES = 4;
@@ -47,12 +60,21 @@ export function isKeyName(name: string): boolean {
 
 /** The key of this name, from a key object. Throws where it is not Ed25519 or the name cannot name a key. */
 export function verifierKey(name: string, publicKey: KeyObject): VerifierKey {
+  return noteKey("ed25519", name, publicKey);
+}
+
+/** {@link verifierKey} for any type of signature. */
+export function noteKey<Type extends SignatureType>(
+  type: Type,
+  name: string,
+  publicKey: KeyObject,
+): NoteKey<Type> {
   if (!isKeyName(name)) throw new TypeError("a note's key name is without spaces and plus signs");
   const hash = createHash("sha256")
     .update(`${name}\n`)
-    .update(Uint8Array.of(ED25519))
+    .update(Uint8Array.of(SIGNATURE_TYPE[type]))
     .update(rawKey(publicKey));
-  return { name, id: hash.digest().readUInt32BE(0), publicKey };
+  return { type, name, id: hash.digest().readUInt32BE(0), publicKey };
 }
 
 function rawKey(publicKey: KeyObject): Uint8Array {
@@ -61,20 +83,28 @@ function rawKey(publicKey: KeyObject): Uint8Array {
   return Buffer.from(x, "base64url");
 }
 
-/** `NAME+ID+BASE64`, as C2SP tools take it: the ID in hex, the base64 of 0x01 and the key. */
-export function encodeVerifierKey(key: VerifierKey): string {
-  const encoded = Buffer.concat([Uint8Array.of(ED25519), rawKey(key.publicKey)]).toString("base64");
-  return `${key.name}+${key.id.toString(16).padStart(2 * ID_BYTES, "0")}+${encoded}`;
+/** `NAME+ID+BASE64`, as C2SP tools take it: the ID in hex, the base64 of the signature type's byte and the key. */
+export function encodeVerifierKey(key: NoteKey<SignatureType>): string {
+  const encoded = Buffer.concat([Uint8Array.of(SIGNATURE_TYPE[key.type]), rawKey(key.publicKey)]);
+  return `${key.name}+${key.id.toString(16).padStart(2 * ID_BYTES, "0")}+${encoded.toString("base64")}`;
 }
 
 /** Reads {@link encodeVerifierKey}'s form; undefined where it is another, or the ID is not that of name and key. */
 export function parseVerifierKey(text: string): VerifierKey | undefined {
+  return parseNoteKey("ed25519", text);
+}
+
+/** {@link parseVerifierKey} for a key of this type; undefined for one of another. */
+export function parseNoteKey<Type extends SignatureType>(
+  type: Type,
+  text: string,
+): NoteKey<Type> | undefined {
   const [, name, id, base64] = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(text) ?? [];
   if (name === undefined || id === undefined || base64 === undefined || !isKeyName(name)) return undefined;
   const encoded = decodeBase64(base64);
-  if (encoded?.length !== 1 + KEY_BYTES || encoded[0] !== ED25519) return undefined;
+  if (encoded?.length !== 1 + KEY_BYTES || encoded[0] !== SIGNATURE_TYPE[type]) return undefined;
   const jwk = { kty: "OKP", crv: "Ed25519", x: encoded.subarray(1).toString("base64url") };
-  const key = verifierKey(name, createPublicKey({ key: jwk, format: "jwk" }));
+  const key = noteKey(type, name, createPublicKey({ key: jwk, format: "jwk" }));
   return key.id === Number.parseInt(id, 16) ? key : undefined;
 }
 
@@ -123,9 +153,13 @@ export function isSignedBy(note: SignedNote, key: VerifierKey): boolean {
 export function signNote(text: string, signer: NoteSigner): string {
   if (!/^[^\u0000-\u0009\u000b-\u001f]*\n$/.test(text))
     throw new TypeError("a note's text is lines, each with its newline");
-  const { name, id } = signer.verifier;
+  const signature = sign(null, Buffer.from(text), signer.privateKey);
+  return `${text}\n${encodeSignatureLine({ ...signer.verifier, bytes: signature })}`;
+}
+
+/** A signature's line, with its newline. */
+export function encodeSignatureLine({ name, id, bytes }: NoteSignature): string {
   const keyId = Buffer.alloc(ID_BYTES);
   keyId.writeUInt32BE(id);
-  const signature = sign(null, Buffer.from(text), signer.privateKey);
-  return `${text}\n\u2014 ${name} ${Buffer.concat([keyId, signature]).toString("base64")}\n`;
+  return `\u2014 ${name} ${Buffer.concat([keyId, bytes]).toString("base64")}\n`;
 }
