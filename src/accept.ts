@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { Receipt } from "./log/ledger.ts";
+import type { Receipt } from "./log/remote/remote-logs.ts";
 import { isRefusal, type Refusal, refusal } from "./outcome.ts";
 import { rulesFor } from "./policy/admission.ts";
 import type { Rule } from "./policy/rule.ts";

@@ -1,5 +1,5 @@
 import type { Writable } from "node:stream";
-import type { Receipt } from "./log/ledger.ts";
+import type { Receipt } from "./log/remote/remote-logs.ts";
 import { Fault } from "./outcome.ts";
 
 /**

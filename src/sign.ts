@@ -7,13 +7,14 @@ import { type Artefact, type Received, type Rejected, receive } from "./intake/i
 import type { Journal } from "./journal.ts";
 import type { SigningKey } from "./keys/signing-key.ts";
 import { configuredFields } from "./log/configured.ts";
-import type { Ledger, Receipt, SignatureRecord } from "./log/ledger.ts";
+import type { Ledger, SignatureRecord } from "./log/ledger.ts";
 import type { LedgerTransaction, RefusedFields } from "./log/ledger-transaction.ts";
 import { effectiveTime } from "./log/log-clock.ts";
 import type { SignedEntry } from "./log/log-entry.ts";
 import { encodeLogNotations } from "./log/notations.ts";
 import { packageList } from "./log/package-list.ts";
 import type { PrivateRecord } from "./log/private-record.ts";
+import type { Receipt, RemoteLogs } from "./log/remote/remote-logs.ts";
 import { startMessageHash } from "./openpgp/message-hash.ts";
 import { type Code, Fault, isRefusal, type Refusal, refusal } from "./outcome.ts";
 import { type Admission, admit } from "./policy/admission.ts";
@@ -28,6 +29,7 @@ import type { KeyName, Request } from "./request/request.ts";
 export interface SigningHost {
   readonly config: Config;
   readonly ledger: Ledger;
+  readonly remoteLogs: RemoteLogs;
   /** The key of a configured name; Fault `key-unavailable` where it cannot be read. */
   readonly loadKey: (name: KeyName) => Promise<SigningKey>;
   readonly journal: Journal;
@@ -70,6 +72,7 @@ export async function sign(
     const early = refuseBeforeReading(host, admission, keys);
     if (early !== undefined) return await refuse(host, client, early, seen, record);
 
+    host.remoteLogs.connect();
     const artefact = await read(host, admission, keys, source);
     if (artefact.kind === "rejected")
       return await refuse(host, client, artefact.refusal, { ...seen, ...artefact.received }, record);
@@ -79,13 +82,14 @@ export async function sign(
       return await refuse(host, client, allowed, { ...seen, ...artefact.received }, record);
 
     const work = { admission, allowed, artefact, key: keyOf(keys, allowed.rule), record };
-    const receipt = await host.ledger.sign(host.now(), (transaction) =>
+    await host.remoteLogs.ready();
+    const recorded = await host.ledger.sign(host.now(), (transaction) =>
       signAndRecord(host.config, work, transaction),
     );
     const known = { ...seen, ...artefact.received, rule: allowed.rule.id, type: allowed.type };
-    if (isRefusal(receipt)) return await refuse(host, client, receipt, known, record);
-    host.journal.info({ client, seq: receipt.entry.seq, ...known }, receipt.entry.kind);
-    return receipt;
+    if (isRefusal(recorded)) return await refuse(host, client, recorded, known, record);
+    host.journal.info({ client, seq: recorded.entry.seq, ...known }, recorded.entry.kind);
+    return await host.remoteLogs.release(recorded);
   } catch (error) {
     if (error instanceof Fault && isLoggable(error)) {
       await refuse(host, client, { code: error.code, reason: error.message }, seen, record);

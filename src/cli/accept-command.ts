@@ -9,6 +9,7 @@ import { reply, replyText } from "../reply.ts";
 import { type Peer, parseAuthInfo, parseConnection } from "../request/peer.ts";
 import type { Environment } from "./environment.ts";
 import { openHost } from "./open-host.ts";
+import { openRemoteLogs } from "./open-remote-logs.ts";
 import { say } from "./run.ts";
 
 /** What a file on stdin is read by, in bytes; a pipe gives what it has. */
@@ -30,11 +31,13 @@ export async function acceptCommand(
     const config = readConfigFile(configFile);
     journal = await openJournal(config.journalFile);
     const ledger = Ledger.open(config.stateDirectory, { origin: config.origin });
+    const remoteLogs = openRemoteLogs(config, ledger, journal);
     try {
-      const host = openHost(config, ledger, journal, environment.credentialsDirectory);
+      const host = openHost(config, ledger, remoteLogs, journal, environment.credentialsDirectory);
       const call = { client, command: environment.sshOriginalCommand, peer: readPeer(environment) };
       return await send(await accept(host, call, openStdin()));
     } finally {
+      await remoteLogs.finish();
       ledger.close();
     }
   } catch (error) {

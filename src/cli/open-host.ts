@@ -4,6 +4,7 @@ import type { Journal } from "../journal.ts";
 import { describeKeyFile, loadKeyFile } from "../keys/key-file.ts";
 import type { KeyFacts, SigningKey } from "../keys/signing-key.ts";
 import type { Ledger } from "../log/ledger.ts";
+import type { RemoteLogs } from "../log/remote/remote-logs.ts";
 import { Fault } from "../outcome.ts";
 import type { KeyName } from "../request/request.ts";
 import type { SigningHost } from "../sign.ts";
@@ -15,6 +16,7 @@ export const KEY_CACHE_DIRECTORY = "key-cache";
 export function openHost(
   config: Config,
   ledger: Ledger,
+  remoteLogs: RemoteLogs,
   journal: Journal,
   credentialsDirectory: string | undefined,
 ): SigningHost {
@@ -22,6 +24,7 @@ export function openHost(
   return {
     config,
     ledger,
+    remoteLogs,
     journal,
     now,
     loadKey: (name) => loadKey(config, name, now(), credentialsDirectory),

@@ -72,6 +72,7 @@ CREATE TABLE package_lists (
   PRIMARY KEY (client, type, name)
 ) STRICT;
 CREATE UNIQUE INDEX package_lists_by_age ON package_lists (client, seq);
+CREATE UNIQUE INDEX package_lists_by_entry ON package_lists (seq);
 
 CREATE TABLE refusals (
   client TEXT NOT NULL,

@@ -1,8 +1,10 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { Fault, isRefusal, type Refusal } from "../outcome.ts";
+import { type Acknowledgement, readAcknowledgements, storeAcknowledgement } from "./acknowledgements.ts";
 import { signCheckpoint, type TreeHead } from "./checkpoint.ts";
 import type { Database } from "./database.ts";
+import { refuseHalted } from "./halt.ts";
 import { createState } from "./ledger-creation.ts";
 import { type LedgerQueries, ledgerQueries } from "./ledger-queries.ts";
 import {
@@ -17,15 +19,14 @@ import type { EntryFields, LogEntry } from "./log-entry.ts";
 import { LOG_FILE, openLogDatabase } from "./log-file.ts";
 import { type LogHead, readCheckpoint, readHead, readVerifier } from "./log-head.ts";
 import { readLogKey } from "./log-key.ts";
+import { LogSource } from "./log-source.ts";
 import { encodeVerifierKey, type NoteSigner, type VerifierKey } from "./signed-note.ts";
 
 declare const durable: unique symbol;
 
-/**
- * A signature whose entry is durable on this host. Only {@link Ledger.sign} makes one, after its COMMIT: what takes a
- * Receipt cannot send a signature that is not in the log.
- */
-export interface Receipt {
+/** A signature whose entry is durable on this host. Only {@link Ledger.sign} makes one, after its COMMIT. */
+export interface RecordedSignature {
+  readonly kind: "recorded";
   readonly entry: SignatureEntry;
   /** The entry's signature, as bytes. */
   readonly signature: Uint8Array;
@@ -60,6 +61,7 @@ export class Ledger {
   readonly queries: LedgerQueries;
   readonly #database: Database;
   readonly #signer: NoteSigner;
+  readonly #directory: string;
   readonly #path: string;
   readonly #inode: number;
   #head: TreeHead;
@@ -67,6 +69,7 @@ export class Ledger {
   #unusable: Fault | undefined;
 
   private constructor(directory: string, database: Database, options: LedgerOptions) {
+    this.#directory = directory;
     this.#path = join(directory, LOG_FILE);
     this.#inode = statSync(this.#path).ino;
     this.#database = database;
@@ -101,9 +104,10 @@ export class Ledger {
 
   /**
    * Opens the log of a state directory; never creates one. Faults: `no-state` where log or log key is missing, `log-broken`
-   * where both ends of the log and its newest checkpoint do not agree, `bad-configuration` for another origin.
+   * where signing was stopped ({@link halt}), where both ends of the log and its newest checkpoint do not agree, `bad-configuration` for another origin.
    */
   static open(directory: string, options: LedgerOptions = {}): Ledger {
+    refuseHalted(directory);
     const database = openLogDatabase(directory, options);
     try {
       return new Ledger(directory, database, options);
@@ -140,20 +144,21 @@ export class Ledger {
   }
 
   /**
-   * Logs a signature durably and returns the receipt with which it may be delivered. Where `work` refuses, what it appended is
+   * Logs a signature durably. Where `work` refuses, what it appended is
    * committed all the same (a `configured` entry, say), and the refusal is returned.
    */
   async sign(
     now: Date,
     work: (transaction: LedgerTransaction) => Promise<SignatureRecord | Refusal>,
-  ): Promise<Receipt | Refusal> {
+  ): Promise<RecordedSignature | Refusal> {
     const outcome = await this.transact(now, async (transaction) => {
       const record = await work(transaction);
       return isRefusal(record) ? record : transaction.append(record.fields, record.extra);
     });
     if (isRefusal(outcome)) return outcome;
     const entry = outcome as SignatureEntry;
-    return { entry, signature: Buffer.from(entry.signature, "base64") } as unknown as Receipt;
+    const signature = Buffer.from(entry.signature, "base64");
+    return { kind: "recorded", entry, signature } as unknown as RecordedSignature;
   }
 
   /** Logs a refusal in a transaction of its own, or counts it: then undefined. */
@@ -176,6 +181,21 @@ export class Ledger {
       ({ transaction }) =>
         previous && transaction.append({ kind: "clock-accepted", previous: previous.toISOString() }),
     );
+  }
+
+  /** What witnesses have acknowledged of this log. */
+  acknowledgements(): readonly Acknowledgement[] {
+    return readAcknowledgements(this.#database, this.verifier);
+  }
+
+  /** Keeps an acknowledgement for proofs, in a transaction of its own. Faults as SQLite's: `busy`, `log-not-durable`. */
+  acknowledge(acknowledgement: Acknowledgement): void {
+    storeAcknowledgement(this.#database, acknowledgement);
+  }
+
+  /** The log as it is now, for who sends it on: one snapshot, which the caller closes. Signs heads of any size it had. */
+  source(): LogSource {
+    return new LogSource(this.#directory, this.#signer);
   }
 
   /** Ends the use of the file; a transaction that still runs is rolled back. */

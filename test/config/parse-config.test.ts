@@ -30,6 +30,7 @@ describe("parseConfig", () => {
       keys: new Map([["repo", { file: "/etc/signer/repo.key", passphraseCredential: undefined }]]),
       reissueWindowMs: 86_400_000,
       deadlines: { idleMs: 30_000, totalMs: 3_600_000 },
+      remoteLogs: [],
       journalFile: undefined,
       rules: [
         {

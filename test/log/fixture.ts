@@ -5,7 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { onTestFinished } from "vitest";
 
 import type { Checkpoint } from "../../src/log/checkpoint.ts";
-import { Ledger, type Receipt } from "../../src/log/ledger.ts";
+import { Ledger, type RecordedSignature } from "../../src/log/ledger.ts";
 import type { RefusedFields } from "../../src/log/ledger-transaction.ts";
 import { type LogEntry, parseLogEntry } from "../../src/log/log-entry.ts";
 import { LogReader } from "../../src/log/log-reader.ts";
@@ -51,7 +51,7 @@ export function reopen(directory: string, busyTimeoutMs = 5000): Ledger {
 }
 
 /** Logs a signature; the receipt. */
-export async function sign(ledger: Ledger, now: Date, wanted: Wanted = {}): Promise<Receipt> {
+export async function sign(ledger: Ledger, now: Date, wanted: Wanted = {}): Promise<RecordedSignature> {
   const receipt = await ledger.sign(now, async (tx) => signatureRecord(tx, wanted));
   if (isRefusal(receipt)) throw new Error("nothing refuses here");
   return receipt;

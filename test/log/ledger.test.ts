@@ -156,9 +156,9 @@ describe("opening", () => {
   test("refuses a file that is no log of this version", async () => {
     const { ledger, directory } = freshLedger();
     ledger.close();
-    tamper(directory, "PRAGMA user_version = 2");
+    tamper(directory, "PRAGMA user_version = 1");
     expect(await faultCode(() => Ledger.open(directory))).toBe("log-broken");
-    tamper(directory, "PRAGMA user_version = 1; PRAGMA application_id = 7");
+    tamper(directory, "PRAGMA user_version = 2; PRAGMA application_id = 7");
     expect(await faultCode(() => Ledger.open(directory))).toBe("log-broken");
     writeFileSync(
       join(directory, "log.db"),

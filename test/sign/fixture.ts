@@ -11,6 +11,7 @@ import { subkeysOnly } from "../../src/keys/key-export.ts";
 import { generateKey } from "../../src/keys/key-generation.ts";
 import { Ledger } from "../../src/log/ledger.ts";
 import type { LogEntry } from "../../src/log/log-entry.ts";
+import { RemoteLogs } from "../../src/log/remote/remote-logs.ts";
 import { Fault } from "../../src/outcome.ts";
 import { parseAddress } from "../../src/request/peer.ts";
 import type { SigningHost } from "../../src/sign.ts";
@@ -78,6 +79,7 @@ export async function makeHost(cleanup: Cleanup, options: HostOptions = {}): Pro
   const host = (): SigningHost => ({
     config,
     ledger,
+    remoteLogs: new RemoteLogs([], NO_JOURNAL),
     journal: NO_JOURNAL,
     now: () => clock.now,
     loadKey: (name) => loadKey(config, name, clock.now, undefined),

@@ -5,7 +5,8 @@ import { PassThrough, Readable } from "node:stream";
 import { afterEach, describe, expect, test } from "vitest";
 import { accept } from "../../src/accept.ts";
 import type { SigningKey } from "../../src/keys/signing-key.ts";
-import { Ledger, type Receipt } from "../../src/log/ledger.ts";
+import { Ledger } from "../../src/log/ledger.ts";
+import type { Receipt } from "../../src/log/remote/remote-logs.ts";
 import { Fault } from "../../src/outcome.ts";
 import { reply } from "../../src/reply.ts";
 import { parseAddress } from "../../src/request/peer.ts";
@@ -204,12 +205,12 @@ test("an artefact is read once, in order: not before its rules and key are known
   expect(source.readableEnded).toBe(true);
 });
 
-test("a reply takes a receipt, which nothing but the ledger makes", async () => {
+test("a reply takes a receipt, which nothing but the release of a recorded signature makes", async () => {
   const host = await makeHost(cleanup, { rules: TWO });
   const answer = await host.call(NAME, bytes);
   if (answer.kind !== "signature") throw new Error(answer.kind);
   const stdout = new PassThrough();
-  // @ts-expect-error: a look-alike lacks the mark that the ledger alone sets
+  // @ts-expect-error: a look-alike lacks the mark that the release alone sets
   const lookAlike: Receipt = { entry: answer.receipt.entry, signature: answer.receipt.signature };
   await reply(stdout, answer.receipt);
   expect(stdout.read()).toEqual(answer.receipt.signature);

@@ -1,0 +1,58 @@
+import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { Fault } from "../outcome.ts";
+
+/**
+ * The mark that stops a host from signing: a file in the state directory that says why. It is set where somebody else's
+ * evidence shows that the log is not what it was, and taken away by an administrator alone.
+ */
+export const HALT_FILE = "halted";
+
+/** Longest mark that is read, in characters. */
+const MAX_LENGTH = 2048;
+
+/** Stops signing, durably. A mark that is there stays: the first reason counts. Fault `log-not-durable` where it cannot be written. */
+export function halt(directory: string, reason: string, now: Date): void {
+  try {
+    const file = openSync(join(directory, HALT_FILE), "wx", 0o600);
+    try {
+      writeSync(file, `${now.toISOString()} ${reason}\n`);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    const folder = openSync(directory, "r");
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return;
+    throw new Fault("log-not-durable", "the mark that stops signing cannot be written", { cause });
+  }
+}
+
+/** When and why signing was stopped, one line; undefined where it was not. */
+export function haltReason(directory: string): string | undefined {
+  try {
+    return readFileSync(join(directory, HALT_FILE), "utf8")
+      .slice(0, MAX_LENGTH)
+      .trimEnd()
+      .replace(/[^\x20-\x7e]/g, "?");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw new Fault("log-not-durable", "the state directory cannot be read", { cause: error });
+  }
+}
+
+/** Throws Fault `log-broken` where signing was stopped. */
+export function refuseHalted(directory: string): void {
+  const reason = haltReason(directory);
+  if (reason === undefined) return;
+  throw new Fault(
+    "log-broken",
+    `signing was stopped at ${reason}; see "When the log is broken" in signer-log(1)`,
+  );
+}

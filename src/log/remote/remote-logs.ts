@@ -1,0 +1,112 @@
+import type { Journal } from "../../journal.ts";
+import { Fault } from "../../outcome.ts";
+import type { RecordedSignature, SignatureEntry } from "../ledger.ts";
+
+/** One remote log, as a request meets it. Each method MUST end within the remote log's timeout. */
+export interface RemoteLog {
+  /** As the configuration calls it. */
+  readonly name: string;
+  /** Whether a signature waits for it. */
+  readonly required: boolean;
+  /** Begins to connect, where that has not begun. MUST NOT throw. */
+  connect(): void;
+  /**
+   * Resolves when the other side is authenticated, answers, and holds nothing that contradicts this log. Faults:
+   * `remote-log-unavailable`; `log-broken` where it shows that this log is not what it was.
+   */
+  ready(): Promise<void>;
+  /** Why this log is not what it was, where the other side has shown it by now; never waits. */
+  contradiction(): Fault | undefined;
+  /**
+   * Sends what the other side lacks; resolves when it has acknowledged the first `size` entries (one that cannot
+   * acknowledge: when they are sent). Faults as {@link RemoteLog.ready}.
+   */
+  deliver(size: number): Promise<void>;
+  /** Ends the connection. MUST NOT throw. */
+  close(): void;
+}
+
+declare const released: unique symbol;
+
+/**
+ * A signature that may leave the host: its entry is durable here and acknowledged by every required remote log. Only
+ * {@link RemoteLogs.release} makes one.
+ */
+export interface Receipt {
+  readonly entry: SignatureEntry;
+  readonly signature: Uint8Array;
+  readonly [released]: true;
+}
+
+/** All remote logs of a configuration. What goes wrong with one that is not required goes to the journal. */
+export class RemoteLogs {
+  readonly #logs: readonly RemoteLog[];
+  readonly #journal: Journal;
+  #optional: Promise<void> | undefined;
+
+  constructor(logs: readonly RemoteLog[], journal: Journal) {
+    this.#logs = logs;
+    this.#journal = journal;
+  }
+
+  get #required(): readonly RemoteLog[] {
+    return this.#logs.filter((log) => log.required);
+  }
+
+  /** Begins to connect to all, so that the handshakes go on while the artefact is read. */
+  connect(): void {
+    for (const log of this.#logs) log.connect();
+  }
+
+  /**
+   * Resolves when every required remote log is ready, and none, required or not, has shown a contradiction so far. To be
+   * called before anything is decided. Faults as {@link RemoteLog.ready}.
+   */
+  async ready(): Promise<void> {
+    this.connect();
+    await all(this.#required.map((log) => log.ready()));
+    for (const log of this.#logs) {
+      const fault = log.contradiction();
+      if (fault !== undefined) throw fault;
+    }
+  }
+
+  /**
+   * Waits for the acknowledgement of every required remote log. A Fault leaves the entry in the log, and the same request
+   * later gets the signature (`reissued`). The others are sent to as well, without being waited for.
+   */
+  async release(recorded: RecordedSignature): Promise<Receipt> {
+    const size = recorded.entry.seq + 1;
+    this.#optional = this.#deliverOptional(size);
+    await all(this.#required.map((log) => log.deliver(size)));
+    const { entry, signature } = recorded;
+    return { entry, signature } as unknown as Receipt;
+  }
+
+  /** Waits until those that are not required are done, or timed out, and ends all connections. Never throws. */
+  async finish(): Promise<void> {
+    await this.#optional;
+    for (const log of this.#logs) log.close();
+  }
+
+  async #deliverOptional(size: number): Promise<void> {
+    const optional = this.#logs.filter((log) => !log.required);
+    await Promise.all(
+      optional.map(async (log) => {
+        try {
+          await log.deliver(size);
+        } catch (error) {
+          if (!(error instanceof Fault)) throw error;
+          this.#journal.warn({ remote_log: log.name, code: error.code, err: error }, error.message);
+        }
+      }),
+    );
+  }
+}
+
+/** Waits for all, and throws the first Fault when none is under way any more. */
+async function all(work: readonly Promise<void>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(work);
+  const failed = outcomes.find((outcome) => outcome.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
