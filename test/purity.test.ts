@@ -11,7 +11,8 @@ const PURE = [
   "src/policy/*.ts",
   "src/request/*.ts",
   "src/openpgp/signature*.ts",
-  "src/log/{log-entry,merkle,merkle-proof,checkpoint}.ts",
+  "src/log/{log-entry,merkle,merkle-proof,checkpoint,signed-note,cosignature}.ts",
+  "src/log/remote/message.ts",
 ];
 
 /** Modules of Node that a pure part may use, and what of them; `true`: all. */
