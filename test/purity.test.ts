@@ -33,7 +33,7 @@ const WORLD = [
   /\bperformance\b/,
   /\bMath\.random\b/,
   /\bset(?:Timeout|Interval|Immediate)\b/,
-  /\b(?:fetch|WebSocket|EventSource)\b/,
+  /\bfetch\s*\(|\b(?:WebSocket|EventSource)\b/,
   /\bglobalThis\b/,
   /\brequire\b/,
   /\bimport\.meta\b/,
