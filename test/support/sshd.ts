@@ -21,6 +21,8 @@ export interface SshdOptions {
 /** A private sshd on a loopback port, and what an ssh client needs to reach it as the host `signer`. */
 export interface SshServer {
   readonly port: number;
+  /** The server's public key: `ssh-ed25519 AAAA…`, without a comment. */
+  readonly hostKey: string;
   /** For `ssh -F CONFIG signer …` of scripts: knows the port, the user, the client's key and the host's. */
   readonly clientConfig: string;
   /** The client's private key, and the file with the public one beside it (`.pub`). */
@@ -61,6 +63,7 @@ export async function startSshd(cleanup: Cleanup, options: SshdOptions): Promise
   await writeFile(file("ssh_config"), client.join("\n"));
   return {
     port,
+    hostKey: (await publicKey("host")).split(" ").slice(0, 2).join(" "),
     clientConfig: file("ssh_config"),
     identity: file("client"),
     ssh: (command, { sshArgs = [], ...options } = {}) => {
