@@ -1,5 +1,3 @@
-import { statSync } from "node:fs";
-import { join } from "node:path";
 import { Fault, isRefusal, type Refusal } from "../outcome.ts";
 import { type Acknowledgement, readAcknowledgements, storeAcknowledgement } from "./acknowledgements.ts";
 import { signCheckpoint, type TreeHead } from "./checkpoint.ts";
@@ -16,7 +14,7 @@ import {
 } from "./ledger-transaction.ts";
 import { effectiveTime } from "./log-clock.ts";
 import type { EntryFields, LogEntry } from "./log-entry.ts";
-import { LOG_FILE, openLogDatabase } from "./log-file.ts";
+import { commitLog, logInode, openLogDatabase } from "./log-file.ts";
 import { type LogHead, readCheckpoint, readHead, readVerifier } from "./log-head.ts";
 import { readLogKey } from "./log-key.ts";
 import { LogSource } from "./log-source.ts";
@@ -62,7 +60,6 @@ export class Ledger {
   readonly #database: Database;
   readonly #signer: NoteSigner;
   readonly #directory: string;
-  readonly #path: string;
   readonly #inode: number;
   #head: TreeHead;
   #inTransaction = false;
@@ -70,8 +67,7 @@ export class Ledger {
 
   private constructor(directory: string, database: Database, options: LedgerOptions) {
     this.#directory = directory;
-    this.#path = join(directory, LOG_FILE);
-    this.#inode = statSync(this.#path).ino;
+    this.#inode = logInode(directory);
     this.#database = database;
     this.queries = ledgerQueries(database);
     const verifier = readVerifier(database);
@@ -247,14 +243,12 @@ export class Ledger {
     return head;
   }
 
-  /** Makes the transaction durable, in the file that still is the log: a deleted file takes commits as well. */
   #commit(): void {
     try {
-      if (statSync(this.#path).ino !== this.#inode) throw new Error("another file is in the log's place");
-      this.#database.exec("COMMIT");
-    } catch (cause) {
-      this.#unusable = new Fault("log-not-durable", "the log could not be made durable", { cause });
-      throw this.#unusable;
+      commitLog(this.#database, this.#directory, this.#inode);
+    } catch (error) {
+      if (error instanceof Fault) this.#unusable = error;
+      throw error;
     }
   }
 

@@ -80,3 +80,21 @@ function checkVersion(database: Database): void {
     );
   }
 }
+
+/** The file that is the log now, to be told from another one in its place. */
+export function logInode(directory: string): number {
+  return statSync(join(directory, LOG_FILE)).ino;
+}
+
+/**
+ * Makes the open transaction durable, in the file that still is the log: a deleted file takes commits as well. Fault
+ * `log-not-durable`; the connection is then of no further use.
+ */
+export function commitLog(database: Database, directory: string, inode: number): void {
+  try {
+    if (logInode(directory) !== inode) throw new Error("another file is in the log's place");
+    database.exec("COMMIT");
+  } catch (cause) {
+    throw new Fault("log-not-durable", "the log could not be made durable", { cause });
+  }
+}

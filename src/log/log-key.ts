@@ -1,7 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../outcome.ts";
+import { writeNewFile } from "./durable-file.ts";
 import { type NoteSigner, verifierKey } from "./signed-note.ts";
 
 /** The key that signs checkpoints: Ed25519, PKCS #8 PEM, in a file of the state directory that only its owner reads. */
@@ -11,15 +12,14 @@ export const LOG_KEY_FILE = "log.key";
 
 /** Makes a new log key and writes it durably to `path` (mode 0600), which MUST NOT exist: EEXIST is thrown as it is. */
 export function writeNewLogKey(path: string, origin: string): NoteSigner {
+  return noteSigner(writeNewPrivateKey(path), origin);
+}
+
+/** {@link writeNewLogKey} for whatever it is to sign. */
+export function writeNewPrivateKey(path: string): KeyObject {
   const { privateKey } = generateKeyPairSync("ed25519");
-  const file = openSync(path, "wx", 0o600);
-  try {
-    writeSync(file, privateKey.export({ type: "pkcs8", format: "pem" }));
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  return noteSigner(privateKey, origin);
+  writeNewFile(path, privateKey.export({ type: "pkcs8", format: "pem" }));
+  return privateKey;
 }
 
 /**

@@ -10,7 +10,10 @@ export interface StoredEntry {
   readonly seq: number;
   readonly line: string;
   readonly private: { readonly salt: Uint8Array; readonly record: string } | undefined;
-  /** The text of the package list, where it is the newest of its client, type and name since this entry. */
+  /**
+   * The text of the package list, where it is the newest of its client, type and name since this entry; undefined for an
+   * empty one, which its digest alone says.
+   */
   readonly packages: string | undefined;
 }
 
@@ -49,26 +52,35 @@ export class LogSource {
   }
 
   /** Entries from `from` to `to` (exclusive), one at a time. */
-  *entries(from: number, to: number): Generator<StoredEntry, void, undefined> {
-    const rows = this.#database.iterate(
-      `SELECT entries.seq, line, salt, record, list FROM entries
-       LEFT JOIN private_records ON private_records.seq = entries.seq
-       LEFT JOIN package_lists ON package_lists.seq = entries.seq
-       WHERE entries.seq >= ? AND entries.seq < ? ORDER BY entries.seq`,
-      from,
-      to,
-    );
-    for (const { seq, line, salt, record, list } of rows) {
-      yield {
-        seq: Number(seq),
-        line: String(line),
-        private: salt instanceof Uint8Array ? { salt, record: String(record) } : undefined,
-        packages: typeof list === "string" ? list : undefined,
-      };
-    }
+  entries(from: number, to: number): Generator<StoredEntry, void, undefined> {
+    return storedEntries(this.#database, from, to);
   }
 
   close(): void {
     this.#database.close();
+  }
+}
+
+/** Entries from `from` to `to` (exclusive) with what is beside them, one at a time. */
+export function* storedEntries(
+  database: Database,
+  from: number,
+  to: number,
+): Generator<StoredEntry, void, undefined> {
+  const rows = database.iterate(
+    `SELECT entries.seq, line, salt, record, list FROM entries
+     LEFT JOIN private_records ON private_records.seq = entries.seq
+     LEFT JOIN package_lists ON package_lists.seq = entries.seq
+     WHERE entries.seq >= ? AND entries.seq < ? ORDER BY entries.seq`,
+    from,
+    to,
+  );
+  for (const { seq, line, salt, record, list } of rows) {
+    yield {
+      seq: Number(seq),
+      line: String(line),
+      private: salt instanceof Uint8Array ? { salt, record: String(record) } : undefined,
+      packages: typeof list === "string" && list !== "" ? list : undefined,
+    };
   }
 }

@@ -3,9 +3,7 @@ import { parseSignature } from "../openpgp/signature.ts";
 import { quoted } from "../outcome.ts";
 import { Contradiction } from "./contradiction.ts";
 import type { Row } from "./database.ts";
-import type { GrowingTree } from "./growing-tree.ts";
 import type { LogEntry, SignedEntry } from "./log-entry.ts";
-import type { LogReader } from "./log-reader.ts";
 import { parseLogNotations } from "./notations.ts";
 import { parsePrivateRecord, privateCommitment } from "./private-record.ts";
 import { encodeVerifierKey, type VerifierKey } from "./signed-note.ts";
@@ -18,8 +16,8 @@ export interface EntryInPlace {
   /** Undefined for the first. */
   readonly previous: LogEntry | undefined;
   /** The tree of all entries before it. */
-  readonly tree: GrowingTree;
-  readonly reader: LogReader;
+  readonly tree: { root(): Uint8Array };
+  readonly reader: { entry(seq: number): LogEntry | undefined };
   readonly verifier: VerifierKey;
 }
 
@@ -28,8 +26,9 @@ export function checkEntry(place: EntryInPlace): void {
   checkBeginning(place);
   checkTime(place);
   checkPrivateRecord(place);
-  if (place.entry.kind === "signed") checkSignature(place.entry, place.tree);
+  if (place.entry.kind === "signed") checkSignature(place.entry, place.tree.root());
   if (place.entry.kind === "reissued") checkReissued(place.entry, place.reader.entry(place.entry.of));
+  if (place.entry.kind === "restored") checkRestored(place.entry, place.tree.root());
 }
 
 function checkBeginning({ entry, verifier }: EntryInPlace): void {
@@ -57,7 +56,8 @@ function checkTime({ entry, previous }: EntryInPlace): void {
   }
 }
 
-function checkPrivateRecord({ entry, row }: EntryInPlace): void {
+/** Holds an entry's private record against the entry's commitment to it; throws a {@link Contradiction}. */
+export function checkPrivateRecord({ entry, row }: Pick<EntryInPlace, "entry" | "row">): void {
   const commitment = "private" in entry ? entry.private : undefined;
   const { salt, record } = row;
   if (commitment === undefined) {
@@ -73,8 +73,11 @@ function checkPrivateRecord({ entry, row }: EntryInPlace): void {
   }
 }
 
-/** What the signature says of itself and of the log must be what the entry and the log say. */
-function checkSignature(entry: SignedEntry, tree: GrowingTree): void {
+/**
+ * What the signature says of itself and of the log must be what the entry and the log say; throws a {@link Contradiction}.
+ * @param rootBefore root of the entries before this one
+ */
+export function checkSignature(entry: SignedEntry, rootBefore: Uint8Array): void {
   const signature = parseSignature(Buffer.from(entry.signature, "base64"));
   if (isPacketProblem(signature)) {
     throw new Contradiction(entry.seq, `the entry's signature is not one made here: ${signature.reason}`);
@@ -100,7 +103,7 @@ function checkSignature(entry: SignedEntry, tree: GrowingTree): void {
   if (notations.tree.size !== entry.seq) {
     throw new Contradiction(entry.seq, `the entry's signature says that it is entry ${notations.tree.size}`);
   }
-  if (Buffer.compare(notations.tree.root, tree.root()) !== 0) {
+  if (Buffer.compare(notations.tree.root, rootBefore) !== 0) {
     throw new Contradiction(
       entry.seq,
       "the entry's signature was made for another log than the entries before it",
@@ -132,4 +135,10 @@ function checkReissued(
       `the entry reissues entry ${entry.of} with another ${quoted(different)}`,
     );
   }
+}
+
+/** What was restored must be what the log was at that place. */
+function checkRestored(entry: LogEntry & { readonly kind: "restored" }, rootBefore: Uint8Array): void {
+  if (entry.size === entry.seq && entry.root === Buffer.from(rootBefore).toString("base64")) return;
+  throw new Contradiction(entry.seq, "the log was restored from another one than the entries before it");
 }
