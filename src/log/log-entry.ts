@@ -1,6 +1,8 @@
 import { ARTEFACT_TYPES, type ArtefactType } from "../artefact/artefact.ts";
 import { type Code, EXIT } from "../outcome.ts";
 import { type CanonicalValue, encodeCanonicalJson, parseCanonicalJson } from "./canonical-json.ts";
+import { HASH_BYTES } from "./merkle.ts";
+import { decodeBase64 } from "./signed-note.ts";
 
 /** What every entry has. `seq` and `time` are given by the ledger when it appends. */
 interface EntryBase {
@@ -43,6 +45,21 @@ export interface SignedFields extends ArtefactFields {
   readonly facts: Readonly<Record<string, string | number | boolean>>;
 }
 
+export interface RestoredFields {
+  /** Name of the witness's key. */
+  readonly witness: string;
+  /** When it cosigned, RFC 3339. */
+  readonly cosigned: string;
+  /** Entries that were restored: this entry's `seq`. */
+  readonly size: number;
+  /** Root of their tree, base64. */
+  readonly root: string;
+  /** Entries of the log that was replaced, where one was there and could be read. */
+  readonly replaced?: number;
+  /** Entries at the end of the replaced log that the copy does not have. */
+  readonly discarded?: number;
+}
+
 /** An entry without what the ledger adds. */
 export type EntryFields =
   | ({ readonly kind: "signed" } & SignedFields)
@@ -65,6 +82,8 @@ export type EntryFields =
   | { readonly kind: "configured"; readonly rules: string; readonly summary: readonly string[] }
   /** An administrator says that now is right although it lies before the last entry, whose time is `previous`. */
   | { readonly kind: "clock-accepted"; readonly previous: string }
+  /** All entries before this one came from a copy of the log, whose head (`size`, `root`) `witness` had cosigned. */
+  | ({ readonly kind: "restored" } & RestoredFields)
   /** The log begins: its origin, and the key (C2SP form) that signs its checkpoints. */
   | { readonly kind: "started"; readonly origin: string; readonly verifier: string };
 
@@ -96,6 +115,8 @@ const hex256 = matching(/^[0-9a-f]{64}$/);
 const hex512 = matching(/^[0-9a-f]{128}$/);
 const fingerprint = matching(/^[0-9A-F]{40}$/);
 const base64 = matching(/^(?=.{4,8192}$)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/);
+/** 32 bytes. */
+const root: Check = (value) => typeof value === "string" && decodeBase64(value)?.length === HASH_BYTES;
 const artefactType: Check = (value) => ARTEFACT_TYPES.includes(value as ArtefactType);
 const code: Check = (value) => typeof value === "string" && Object.hasOwn(EXIT, value);
 const name = matching(/^[A-Za-z0-9@_+][A-Za-z0-9@._+-]{0,254}$/);
@@ -139,6 +160,10 @@ const SHAPES: Readonly<Record<EntryKind, Shape>> = {
   },
   configured: { required: { ...base, rules: hex256, summary: lines }, optional: {} },
   "clock-accepted": { required: { ...base, previous: isEntryTime }, optional: {} },
+  restored: {
+    required: { ...base, witness: text(255), cosigned: isEntryTime, size: count, root },
+    optional: { replaced: count, discarded: count },
+  },
   started: { required: { ...base, origin: text(255), verifier: text(512) }, optional: {} },
 };
 

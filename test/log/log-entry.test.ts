@@ -59,6 +59,16 @@ const FULL: Readonly<Record<LogEntry["kind"], LogEntry>> = {
   },
   configured: { ...base, kind: "configured", rules: "4".repeat(64), summary: ["one rule", ""] },
   "clock-accepted": { ...base, kind: "clock-accepted", previous: "2027-11-23T12:00:00.000Z" },
+  restored: {
+    ...base,
+    kind: "restored",
+    witness: "log.example.org/repo",
+    cosigned: "2026-11-23T11:59:59.000Z",
+    size: 7,
+    root: "1Hwatl9IcCGd6NlE0HiAH0LX0Q2B9CypwpNALDzuMRk=",
+    replaced: 9,
+    discarded: 2,
+  },
   started: {
     ...base,
     kind: "started",
@@ -74,6 +84,7 @@ const OPTIONAL: Readonly<Record<LogEntry["kind"], readonly string[]>> = {
   "refused-summary": ["client"],
   configured: [],
   "clock-accepted": [],
+  restored: ["replaced", "discarded"],
   started: [],
 };
 
@@ -183,6 +194,12 @@ describe("a member is refused", () => {
     ["configured", "rules", ["4".repeat(63), 7]],
     ["configured", "summary", ["one rule", [7], {}]],
     ["clock-accepted", "previous", ["", "2027-11-23"]],
+    ["restored", "witness", ["", 7]],
+    ["restored", "cosigned", ["now", 7]],
+    ["restored", "size", [-1, "7"]],
+    ["restored", "root", ["", "AAAA", "1Hwatl9IcCGd6NlE0HiAH0LX0Q2B9CypwpNALDzuMRl=", 7]],
+    ["restored", "replaced", [-1, "7"]],
+    ["restored", "discarded", [-1, 0.5]],
     ["started", "origin", ["", 7]],
     ["started", "verifier", ["", 7, "x".repeat(513)]],
   ] as const)("of kind %s: %s", (kind, key, bad) => {

@@ -40,6 +40,7 @@ const COLOUR: Readonly<Record<LogEntry["kind"], Colour | undefined>> = {
   "refused-summary": "red",
   configured: "yellow",
   "clock-accepted": "yellow",
+  restored: "yellow",
   started: "dim",
 };
 
@@ -63,6 +64,8 @@ function about(entry: LogEntry): string {
       return `rules ${entry.rules.slice(0, 12)}`;
     case "clock-accepted":
       return `was ${entry.previous.slice(0, 19).replace("T", " ")}`;
+    case "restored":
+      return `${entry.size} entries`;
     case "started":
       return entry.origin;
   }
