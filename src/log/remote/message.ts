@@ -43,15 +43,16 @@ export interface AppendMessage {
   readonly note: string;
 }
 
-/** One entry, with its private record and salt (base64) where it has one. */
+/** One entry, with its private record and salt (base64) where it has one. `packages` says that its package list follows. */
 export interface EntryMessage {
   readonly kind: "entry";
   readonly line: string;
   readonly record?: string;
   readonly salt?: string;
+  readonly packages?: true;
 }
 
-/** A piece of the package list of the entry before it; `more` says that another follows. */
+/** A piece of the package list of the entry before it, which may be empty; `more` says that another follows. */
 export interface PackagesMessage {
   readonly kind: "packages";
   readonly text: string;
@@ -142,10 +143,17 @@ const SHAPES: Readonly<Record<Message["kind"], Shape>> = {
   append: { required: { ...range, note } },
   entry: {
     required: { line: printable(MAX_ENTRY_BYTES) },
-    optional: { record: text(16 * 1024), salt: bytes(SALT_BYTES) },
+    optional: {
+      record: text(16 * 1024),
+      salt: bytes(SALT_BYTES),
+      packages: (value) => value === true,
+    },
   },
   packages: {
-    required: { text: text(MAX_PIECE_BYTES), more: (value) => typeof value === "boolean" },
+    required: {
+      text: (value) => value === "" || text(MAX_PIECE_BYTES)(value),
+      more: (value) => typeof value === "boolean",
+    },
   },
   cosigned: { required: { note } },
   conflict: { required: { reason: printable(1024) }, optional: { note } },

@@ -28,7 +28,9 @@ const SAMPLES: readonly Message[] = [
   { kind: "append", from: 0, to: MAX_ENTRIES_PER_MESSAGE, note: "a note" },
   { kind: "entry", line: '{"seq":0}' },
   { kind: "entry", line: '{"seq":0}', record: "{}", salt: SALT },
+  { kind: "entry", line: '{"seq":0}', packages: true },
   { kind: "packages", text: "a 1-1 -\n", more: false },
+  { kind: "packages", text: "", more: false },
   { kind: "cosigned", note: "a note" },
   { kind: "conflict", reason: "another root" },
   { kind: "conflict", reason: "another root", note: "a note" },
@@ -53,8 +55,9 @@ describe("a message", () => {
         const { [key as "kind"]: _left, ...rest } = message;
         const line = JSON.stringify(Object.fromEntries(Object.entries(rest).sort()));
         const parsed = parseMessage(line);
-        // Without its note, a conflict is still one.
-        if (message.kind === "conflict" && key === "note") expect(parsed?.kind).toBe("conflict");
+        // Without its note, a conflict is still one; an entry need not have a package list.
+        const optional = message.kind === "conflict" ? "note" : message.kind === "entry" ? "packages" : "";
+        if (key === optional) expect(parsed?.kind).toBe(message.kind);
         else expect(parsed).toBeUndefined();
       }
       const more = Object.fromEntries(Object.entries({ ...message, zzz: 1 }).sort());
@@ -77,6 +80,7 @@ describe("a message", () => {
     ["a backward range", '{"from":5,"kind":"fetch","to":4}'],
     ["a range that is too long", `{"from":0,"kind":"fetch","to":${MAX_ENTRIES_PER_MESSAGE + 1}}`],
     ["a record without its salt", '{"kind":"entry","line":"x","record":"{}"}'],
+    ["no package list spelled out", '{"kind":"entry","line":"x","packages":false}'],
     ["a salt without its record", `{"kind":"entry","line":"x","salt":"${SALT}"}`],
     ["a salt of another length", '{"kind":"entry","line":"x","record":"{}","salt":"AAAA"}'],
     ["a root of another length", '{"kind":"root","root":"AAAA","size":1}'],
