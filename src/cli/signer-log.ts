@@ -20,6 +20,8 @@ const onProgress = stderr.isTTY
 
 const complain = ({ code, reason }: Refusal): number => say("signer-log", code, reason);
 
+const note = (text: string): void => void stderr.write(`signer-log: ${text}\n`);
+
 void run("signer-log", () =>
-  runLogProgram(process.argv.slice(2), { output, now: new Date(), onProgress, complain }),
+  runLogProgram(process.argv.slice(2), { output, now: new Date(), onProgress, complain, note }),
 );

@@ -1,11 +1,16 @@
 import { DatabaseSync } from "node:sqlite";
 import { EXIT, quoted } from "../outcome.ts";
+import { type Acknowledgement, openAcknowledgement } from "./acknowledgements.ts";
 import { Contradiction } from "./contradiction.ts";
+import type { WitnessKey } from "./cosignature.ts";
 import type { Database, Row } from "./database.ts";
 import { SCHEMA } from "./ledger-schema.ts";
 import { isEntryTime } from "./log-entry.ts";
+import { nodeReader } from "./log-head.ts";
+import { treeRoot } from "./merkle.ts";
 import { packageListDigest, parsePackageList } from "./package-list.ts";
 import type { ExpectedLists } from "./package-shelf.ts";
+import { encodeVerifierKey, parseNoteKey, type VerifierKey } from "./signed-note.ts";
 
 /** Holds the package lists against those that the entries name; returns how many there are. */
 export function checkPackageLists(database: Database, expected: ExpectedLists): number {
@@ -49,6 +54,66 @@ function isCounter({ code, since, logged, further, first, last }: Row): boolean 
     String(since) <= String(first) &&
     String(first) <= String(last);
   return known && logged === 10 && Number(further) > 0 && ordered;
+}
+
+/** What of a log its acknowledgements are held against. */
+export interface AcknowledgedLog {
+  readonly database: Database;
+  /** Number of entries; all nodes of their tree have been verified. */
+  readonly size: number;
+  readonly verifier: VerifierKey;
+  /** Of each of them an acknowledgement must be there. */
+  readonly witnesses: readonly WitnessKey[];
+}
+
+/** Every head that a witness cosigned is one of this log; returns those of `witnesses`, in their order. */
+export function checkAcknowledgements(log: AcknowledgedLog): readonly Acknowledgement[] {
+  const found = new Map<string, Acknowledgement>();
+  const wanted = new Set(log.witnesses.map(encodeVerifierKey));
+  for (const row of log.database.iterate("SELECT witness, size, note FROM acknowledgements")) {
+    const acknowledgement = acknowledgementOf(row, log);
+    if (wanted.has(String(row["witness"]))) found.set(String(row["witness"]), acknowledgement);
+  }
+  return log.witnesses.map((witness) => {
+    const acknowledgement = found.get(encodeVerifierKey(witness));
+    if (acknowledgement !== undefined) return acknowledgement;
+    throw new Contradiction(undefined, `there is no head that the witness ${quoted(witness.name)} cosigned`);
+  });
+}
+
+function acknowledgementOf(row: Row, { database, size, verifier }: AcknowledgedLog): Acknowledgement {
+  const key = String(row["witness"]);
+  const witness = parseNoteKey("cosignature", key);
+  const found = witness && openAcknowledgement(String(row["note"]), verifier, witness);
+  if (found === undefined || found.checkpoint.size !== row["size"]) {
+    throw new Contradiction(undefined, `the acknowledgement of ${quoted(key, 255)} is not one of a witness`);
+  }
+  const { checkpoint } = found;
+  const name = quoted(found.witness.name, 255);
+  if (checkpoint.size > size) {
+    throw new Contradiction(
+      undefined,
+      `the log has ${size} entries and the witness ${name} cosigned ${checkpoint.size}: its end was removed`,
+    );
+  }
+  if (Buffer.compare(treeRoot(checkpoint.size, nodeReader(database)), checkpoint.root) !== 0) {
+    throw new Contradiction(
+      undefined,
+      `the first ${checkpoint.size} entries are not the ones that the witness ${name} cosigned`,
+    );
+  }
+  return found;
+}
+
+/** How far collectors are: never further than the log. */
+export function checkForwarded(database: Database, size: number): void {
+  for (const { collector, size: sent } of database.iterate("SELECT collector, size FROM forwarded")) {
+    if (collector !== "" && Number(sent) >= 0 && Number(sent) <= size) continue;
+    throw new Contradiction(
+      undefined,
+      `the log has ${size} entries and says that ${sent} were sent to ${quoted(String(collector))}`,
+    );
+  }
 }
 
 /** The file itself: schema, triggers, indexes as this program makes them, and SQLite's own check of its pages. */

@@ -1,6 +1,8 @@
 import { Fault } from "../outcome.ts";
+import type { Acknowledgement } from "./acknowledgements.ts";
 import { type Checkpoint, openCheckpoint } from "./checkpoint.ts";
 import { Contradiction } from "./contradiction.ts";
+import type { WitnessKey } from "./cosignature.ts";
 import type { Database, Row } from "./database.ts";
 import { GrowingTree } from "./growing-tree.ts";
 import { type LogEntry, parseLogEntry } from "./log-entry.ts";
@@ -9,7 +11,13 @@ import type { LogReader } from "./log-reader.ts";
 import { ExpectedLists } from "./package-shelf.ts";
 import type { VerifierKey } from "./signed-note.ts";
 import { checkEntry } from "./verify-entry.ts";
-import { checkFile, checkPackageLists, checkRefusals } from "./verify-tables.ts";
+import {
+  checkAcknowledgements,
+  checkFile,
+  checkForwarded,
+  checkPackageLists,
+  checkRefusals,
+} from "./verify-tables.ts";
 
 /** What a log is held against. */
 export interface VerifyOptions {
@@ -17,6 +25,8 @@ export interface VerifyOptions {
   readonly verifier: VerifierKey;
   /** A checkpoint kept elsewhere, its signature verified: the log must continue it. */
   readonly checkpoint?: Checkpoint;
+  /** Witnesses of each of which a cosigned head must be kept beside the log; all that are kept are verified anyway. */
+  readonly witnesses?: readonly WitnessKey[];
   /** Told now and then how many of how many entries are done. */
   readonly onProgress?: (done: number, size: number) => void;
 }
@@ -31,6 +41,8 @@ export interface SoundLog {
   readonly signatures: number;
   readonly privateRecords: number;
   readonly packageLists: number;
+  /** The newest head that each of the given witnesses cosigned, in their order. */
+  readonly acknowledgements: readonly Acknowledgement[];
 }
 
 /** Something contradicts the rest: the first that was found. */
@@ -64,7 +76,8 @@ function describe(fault: Fault): string {
   return `${fault.message}${cause}`;
 }
 
-function verify(reader: LogReader, { verifier, checkpoint, onProgress }: VerifyOptions): SoundLog {
+function verify(reader: LogReader, options: VerifyOptions): SoundLog {
+  const { verifier, checkpoint, witnesses = [], onProgress } = options;
   const { database, size } = reader;
   const tree = new GrowingTree();
   const lists = new ExpectedLists();
@@ -108,6 +121,8 @@ function verify(reader: LogReader, { verifier, checkpoint, onProgress }: VerifyO
   }
   const packageLists = checkPackageLists(database, lists);
   checkRefusals(database);
+  const acknowledgements = checkAcknowledgements({ database, size: tree.size, verifier, witnesses });
+  checkForwarded(database, tree.size);
   checkFile(database);
   return {
     kind: "sound",
@@ -117,6 +132,7 @@ function verify(reader: LogReader, { verifier, checkpoint, onProgress }: VerifyO
     signatures,
     privateRecords,
     packageLists,
+    acknowledgements,
   };
 }
 

@@ -113,6 +113,7 @@ test("a log with something of everything is sound, and verification says what it
     signatures: 5,
     privateRecords: 11,
     packageLists: 2,
+    acknowledgements: [],
   });
   expect(new Set(entriesOf(directory).map(({ kind }) => kind)).size).toBe(7);
 });

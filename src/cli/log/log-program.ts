@@ -7,12 +7,13 @@ import { VERSION } from "../version.ts";
 import { addKeyCommands } from "./key.ts";
 import { addListCommand } from "./list.ts";
 import type { LogProgramContext, LogTools } from "./log-tools.ts";
+import { addProveCommand } from "./prove.ts";
 import { addShowCommand } from "./show.ts";
 import { DEFAULT_COPIES_DIRECTORY, locateState, type StateOptions } from "./state.ts";
 import { addVerifyCommand } from "./verify.ts";
 
 /** Every command, in the order of the help. */
-const COMMANDS = [addListCommand, addShowCommand, addVerifyCommand, addKeyCommands] as const;
+const COMMANDS = [addListCommand, addShowCommand, addProveCommand, addVerifyCommand, addKeyCommands] as const;
 
 const EXIT_HELP = `
 Examples:
@@ -21,9 +22,9 @@ Examples:
   signer-log show core.db.tar.gz.sig
   signer-log verify --checkpoint 2026-11-23.checkpoint
 
-Exit statuses: 0 done; 64 bad request, nothing found; 69 the log is broken;
-70 internal; 74 its files cannot be read; 75 try again later; 78 configuration,
-or no log. See signer-log(1).`;
+Exit statuses: 0 done; 64 bad request, nothing found; 65 a proof that proves
+nothing; 69 the log is broken; 70 internal; 74 its files cannot be read;
+75 try again later; 78 configuration, or no log. See signer-log(1).`;
 
 /** The whole command line of `signer-log`. Returns the exit status. */
 export async function runLogProgram(argv: readonly string[], context: LogProgramContext): Promise<number> {

@@ -10,6 +10,8 @@ export interface LogProgramContext {
   readonly output: Output;
   /** Says on stderr why a command did not do what was asked; returns the exit status. */
   readonly complain: (refusal: Refusal) => number;
+  /** Says on stderr what somebody should know who has what was asked for; one line, a stranger's text only quoted. */
+  readonly note?: (text: string) => void;
   readonly now: Date;
   /** Shows how far a long command is; undefined where nobody watches. */
   readonly onProgress: ((done: number, size: number) => void) | undefined;

@@ -1,44 +1,49 @@
-import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { type Checkpoint, openCheckpoint } from "../../log/checkpoint.ts";
+import type { WitnessKey } from "../../log/cosignature.ts";
 import type { LogReader } from "../../log/log-reader.ts";
-import {
-  encodeVerifierKey,
-  parseSignedNote,
-  parseVerifierKey,
-  type VerifierKey,
-} from "../../log/signed-note.ts";
+import { isTlogProof, MAX_PROOF_BYTES, parseTlogProof } from "../../log/proof/tlog-proof.ts";
+import { encodeVerifierKey, parseSignedNote, type VerifierKey } from "../../log/signed-note.ts";
 import { verifyLog } from "../../log/verify.ts";
 import { Fault, isRefusal, type Refusal, refusal } from "../../outcome.ts";
+import { readGivenText, readLogKeyOption, readWitnessKeyOption } from "./given-file.ts";
 import type { LogTools } from "./log-tools.ts";
-import type { Output } from "./output.ts";
+import { type Output, printable } from "./output.ts";
+import { type VerifyProofOptions, verifyProof } from "./verify-proof.ts";
 
-export interface VerifyCommandOptions {
-  /** File of a checkpoint kept elsewhere; `-` for stdin. */
+export interface VerifyCommandOptions extends VerifyProofOptions {
+  /** File of a checkpoint kept elsewhere, or of a proof that ends in one; `-` for stdin. */
   readonly checkpoint?: string;
-  /** The log's key, in C2SP's form, where the one beside the log is not to be trusted. */
+  /** The log's key, where the one beside the log is not to be trusted; a proof has none beside it. */
   readonly key?: string;
-  readonly quiet?: boolean;
-  /** Shows how far it is; undefined where nobody watches. */
-  readonly onProgress?: (done: number, size: number) => void;
+  /** Keys of witnesses that must have cosigned. */
+  readonly witness?: readonly string[];
 }
 
-/** A checkpoint with the cosignatures of many witnesses is far below this. */
-const MAX_CHECKPOINT_BYTES = 256 * 1024;
+/** {@link VerifyCommandOptions} as values. */
+interface VerifyLogOptions {
+  readonly checkpoint: string | undefined;
+  readonly key: VerifierKey | undefined;
+  readonly witnesses: readonly WitnessKey[];
+  readonly quiet: boolean;
+  /** Shows how far it is; undefined where nobody watches. */
+  readonly onProgress: ((done: number, size: number) => void) | undefined;
+}
 
 /** `signer-log verify`: prints what agreed. What does not is a Fault `log-broken` that says which entry, and what. */
-export async function verify(
+async function verifyWholeLog(
   reader: LogReader,
-  options: VerifyCommandOptions,
+  options: VerifyLogOptions,
   output: Output,
 ): Promise<Refusal | undefined> {
-  const verifier = chooseVerifier(reader, options.key);
-  if (isRefusal(verifier)) return verifier;
+  // The key on the command line; else the one beside the log; else, in a mere copy, the one that the log states.
+  const verifier = options.key ?? reader.heldVerifier() ?? reader.statedVerifier();
   const checkpoint =
     options.checkpoint === undefined ? undefined : readCheckpointFile(options.checkpoint, verifier);
   if (isRefusal(checkpoint)) return checkpoint;
   const result = verifyLog(reader, {
     verifier,
+    witnesses: options.witnesses,
     ...(checkpoint === undefined ? {} : { checkpoint }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
@@ -62,8 +67,12 @@ export async function verify(
     ...(checkpoint === undefined
       ? []
       : [["continues", `the given checkpoint of ${checkpoint.size} entries`]]),
+    ...result.acknowledgements.map(({ witness, checkpoint, cosignedAt }) => [
+      "continues",
+      `the ${checkpoint.size} entries that ${witness.name} cosigned at ${cosignedAt.toISOString()}`,
+    ]),
   ] as const;
-  for (const [label = "", value = ""] of facts) await output.line(`${label.padEnd(16)}  ${value}`);
+  for (const [label = "", value = ""] of facts) await output.line(`${label.padEnd(16)}  ${printable(value)}`);
   await output.line("entries, tree, checkpoint, signatures and what is kept beside them agree");
   if (checkpoint === undefined) {
     await output.line("(only --checkpoint, with one kept elsewhere, shows that the end was not cut off)");
@@ -82,18 +91,13 @@ export async function printCheckpoint(reader: LogReader, output: Output): Promis
   await output.flush();
 }
 
-/** The key on the command line; else the one beside the log; else, in a mere copy, the one that the log states. */
-function chooseVerifier(reader: LogReader, key: string | undefined): VerifierKey | Refusal {
-  if (key === undefined) return reader.heldVerifier() ?? reader.statedVerifier();
-  return (
-    parseVerifierKey(key) ?? refusal("bad-request", "--key is NAME+ID+BASE64, as signer-log key prints it")
-  );
-}
-
 function readCheckpointFile(file: string, verifier: VerifierKey): Checkpoint | Refusal {
-  const note = readText(file);
+  const note = noteOf(readGivenText(file, MAX_PROOF_BYTES));
   if (note === undefined || parseSignedNote(note) === undefined) {
-    return refusal("bad-request", "--checkpoint is a file that signer-log checkpoint wrote");
+    return refusal(
+      "bad-request",
+      "--checkpoint is a file that signer-log checkpoint or signer-log prove wrote",
+    );
   }
   const checkpoint = openCheckpoint(note, verifier);
   if (checkpoint === undefined) {
@@ -105,30 +109,88 @@ function readCheckpointFile(file: string, verifier: VerifierKey): Checkpoint | R
   return checkpoint;
 }
 
-function readText(file: string): string | undefined {
-  try {
-    const bytes = readFileSync(file === "-" ? 0 : file);
-    if (bytes.length > MAX_CHECKPOINT_BYTES) return undefined;
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
+/** The checkpoint in a file: all of it, or the end of a proof. */
+function noteOf(text: string | undefined): string | undefined {
+  if (text === undefined || !isTlogProof(text)) return text;
+  const proof = parseTlogProof(text);
+  return isRefusal(proof) ? undefined : proof.checkpoint;
 }
 
-/** `signer-log verify`. */
-export function addVerifyCommand(program: Command, { withLog, output, onProgress }: LogTools): void {
+/** `signer-log verify [PROOF]`. */
+export function addVerifyCommand(program: Command, tools: LogTools): void {
   program
     .command("verify")
-    .description("verify the whole log, and name the first thing that is wrong")
-    .option("--checkpoint <file>", "the log must continue this checkpoint of it, kept elsewhere; - for stdin")
+    .description("verify the whole log, or with a proof one entry of it without the log")
+    .argument("[proof]", "a file that signer-log prove wrote; needs --key, and opens no log; - for stdin")
     .option(
       "--key <key>",
-      "the log's key, as signer-log key printed it (default: that of the log key beside the log)",
+      "the log's key, as signer-log key printed it, or @ and a file of it (default: that of the log key beside the log)",
+    )
+    .option(
+      "--witness <key>",
+      "key of a witness that must have cosigned, or @ and a file of it; more than once for several",
+      (value: string, before: readonly string[] = []) => [...before, value],
     )
     .option("--quiet", "print nothing where all is well")
-    .action((options: VerifyCommandOptions) =>
-      withLog((reader) =>
-        verify(reader, onProgress === undefined ? options : { ...options, onProgress }, output),
-      ),
+    .option(
+      "--checkpoint <file>",
+      "whole log: it must continue this checkpoint of it, kept elsewhere, or a proof's; - for stdin",
+    )
+    .option("--artefact <file>", "proof: the entry must be about this file")
+    .option("--signature <file>", "proof: the entry's signature must be this one")
+    .option("--openpgp <file>", "proof: this public key must have made the signature over the artefact")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  signer-log verify --checkpoint 2026-11-23.checkpoint
+  signer-log verify core.db.tar.gz.tlog-proof --key @log.pub --witness @witness.pub \\
+      --artefact core.db.tar.gz --signature core.db.tar.gz.sig --openpgp repo.asc`,
+    )
+    .action((proof: string | undefined, options: VerifyCommandOptions) => verify(proof, options, tools));
+}
+
+async function verify(
+  proof: string | undefined,
+  options: VerifyCommandOptions,
+  { withLog, finish, output, onProgress }: LogTools,
+): Promise<void> {
+  const impossible = impossibleTogether(proof, options);
+  if (impossible !== undefined) return finish(refusal("bad-request", impossible));
+  const key = options.key === undefined ? undefined : readLogKeyOption("--key", options.key);
+  if (isRefusal(key)) return finish(key);
+  const witnesses = readWitnesses(options.witness ?? []);
+  if (isRefusal(witnesses)) return finish(witnesses);
+  if (proof !== undefined && key !== undefined)
+    return finish(await verifyProof(proof, { log: key, witnesses }, options, output));
+  const { checkpoint, quiet = false } = options;
+  return withLog((reader) =>
+    verifyWholeLog(reader, { checkpoint, key, witnesses, quiet, onProgress }, output),
+  );
+}
+
+/** What is wrong with the options as a whole; undefined where nothing is. */
+function impossibleTogether(proof: string | undefined, options: VerifyCommandOptions): string | undefined {
+  if (proof === undefined) {
+    const ofProof = (["artefact", "signature", "openpgp"] as const).find(
+      (name) => options[name] !== undefined,
     );
+    return ofProof && `--${ofProof} goes with a proof: signer-log verify FILE.tlog-proof --${ofProof} ...`;
+  }
+  if (options.checkpoint !== undefined)
+    return "--checkpoint is for the whole log; a proof holds the checkpoint that it is verified with";
+  if (options.key === undefined)
+    return "a proof is verified with the log's key: expected --key, as signer-log key prints it";
+  return undefined;
+}
+
+/** Each once, however often it is given. */
+function readWitnesses(values: readonly string[]): readonly WitnessKey[] | Refusal {
+  const found = new Map<string, WitnessKey>();
+  for (const value of values) {
+    const witness = readWitnessKeyOption("--witness", value);
+    if (isRefusal(witness)) return witness;
+    found.set(encodeVerifierKey(witness), witness);
+  }
+  return [...found.values()];
 }

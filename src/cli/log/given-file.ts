@@ -1,0 +1,57 @@
+import { closeSync, openSync, readSync } from "node:fs";
+import { parseNoteKey, parseVerifierKey } from "../../log/signed-note.ts";
+import { quoted, type Refusal, refusal } from "../../outcome.ts";
+
+/** Small files that a command line names, and keys on it. Controlled by: whoever runs the program, and whoever gave them the file. */
+
+/** A key's line, or a file of it, is far below this. */
+const MAX_KEY_BYTES = 4096;
+
+/** The whole file, `-` for stdin; undefined where it cannot be read or is longer. No more than that is ever read. */
+export function readGivenFile(file: string, maxBytes: number): Buffer | undefined {
+  const buffer = Buffer.alloc(maxBytes + 1);
+  let length = 0;
+  let descriptor: number | undefined;
+  try {
+    descriptor = file === "-" ? 0 : openSync(file, "r");
+    for (let read = -1; read !== 0 && length <= maxBytes; length += read)
+      read = readSync(descriptor, buffer, length, maxBytes + 1 - length, null);
+    return length <= maxBytes ? buffer.subarray(0, length) : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    if (descriptor !== undefined && descriptor !== 0) closeSync(descriptor);
+  }
+}
+
+/** {@link readGivenFile} as text; undefined also where it is not UTF-8. */
+export function readGivenText(file: string, maxBytes: number): string | undefined {
+  const bytes = readGivenFile(file, maxBytes);
+  try {
+    return bytes && new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The key of a log after `option`: `NAME+ID+KEY`, or `@FILE` of a file that holds this line. */
+export function readLogKeyOption(option: string, value: string) {
+  return parseVerifierKey(keyLine(value)) ?? badKey(option, value, "the key that signer-log key prints");
+}
+
+/** The same for the key of a witness. */
+export function readWitnessKeyOption(option: string, value: string) {
+  return parseNoteKey("cosignature", keyLine(value)) ?? badKey(option, value, "the key of a witness");
+}
+
+function keyLine(value: string): string {
+  if (!value.startsWith("@")) return value;
+  return (readGivenText(value.slice(1), MAX_KEY_BYTES) ?? "").replace(/\n$/, "");
+}
+
+function badKey(option: string, value: string, what: string): Refusal {
+  return refusal(
+    "bad-request",
+    `${option} ${quoted(value)}: expected ${what}, NAME+ID+KEY, or @ and the name of a file that holds it`,
+  );
+}
