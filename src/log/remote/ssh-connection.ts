@@ -1,0 +1,173 @@
+import { readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Algorithms, Client, ClientChannel, ConnectConfig } from "ssh2";
+import type { SshRemoteLog } from "../../config/config.ts";
+import { type Fault, quoted } from "../../outcome.ts";
+import { noAnswer } from "./remote-log-fault.ts";
+
+/** A byte stream to the other side of a remote log, whatever carries it. */
+export interface Connection {
+  /** Ends where the other side ends it. */
+  readonly stream: Duplex;
+  /** Aborts where the connection breaks; its reason is a Fault. */
+  readonly broken: AbortSignal;
+  /** What the other side wrote beside the stream, quoted and cut; undefined for nothing. */
+  said(): string | undefined;
+  /** Ends it; nothing of it keeps the process alive from then on. */
+  close(): void;
+}
+
+/** What is asked for; the forced command takes its place, and nothing else may run. */
+const COMMAND = "receive";
+/** Characters that are kept of what the other side writes to stderr. */
+const MAX_SAID = 500;
+/** How long the last packets may take to leave, in ms. */
+const LINGER_MS = 250;
+/** Three without an answer and the connection counts as broken. In ms. */
+const KEEPALIVE_MS = 5_000;
+
+/** What OpenSSH offers since 7.3 (2016), without CBC, SHA-1, and compression. */
+const ALGORITHMS = {
+  kex: [
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group18-sha512",
+    "diffie-hellman-group14-sha256",
+  ],
+  cipher: [
+    "aes256-gcm@openssh.com",
+    "aes128-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes256-ctr",
+    "aes192-ctr",
+    "aes128-ctr",
+  ],
+  hmac: ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"],
+  compress: ["none"],
+} as const satisfies Algorithms;
+
+/**
+ * Logs into a log host and starts its forced command. The host key must be the pinned one, to the last byte; the key is the
+ * file's, and no agent, password or other key is tried. Faults `remote-log-unavailable`.
+ * @param signal gives up when it aborts, also later on; its reason MUST be a Fault
+ */
+export async function connectSsh(remote: SshRemoteLog, signal: AbortSignal): Promise<Connection> {
+  const privateKey = readPrivateKey(remote);
+  const ssh2 = await import("ssh2"); // 40 ms, which only who has such a remote log pays
+  signal.throwIfAborted();
+  const socket = connect({ host: remote.host, port: remote.port, noDelay: true });
+  const client = new ssh2.Client();
+  const broken = new AbortController();
+  const { promise, resolve, reject } = Promise.withResolvers<ClientChannel>();
+  const fail = (fault: Fault): void => {
+    broken.abort(fault);
+    socket.destroy();
+    reject(fault);
+  };
+  const giveUp = () => fail(signal.reason as Fault);
+  signal.addEventListener("abort", giveUp, { once: true });
+  let hostKey: "unseen" | "pinned" | "another" = "unseen";
+  client.on("error", (error) => fail(noAnswer(remote.name, reasonOf(error, hostKey), error)));
+  // Once there is a channel, that ends too, after everything that arrived was read from it.
+  client.on("close", () => reject(noAnswer(remote.name, "it ended the connection")));
+  client.on("ready", () => {
+    client.exec(COMMAND, (error, channel) => {
+      if (error) fail(noAnswer(remote.name, "it starts no command for this key", error));
+      else resolve(channel);
+    });
+  });
+  try {
+    client.connect({
+      sock: socket,
+      username: remote.user,
+      privateKey,
+      authHandler: ["publickey"],
+      hostVerifier: (blob: Buffer) => {
+        hostKey = Buffer.compare(blob, remote.hostKey.blob) === 0 ? "pinned" : "another";
+        return hostKey === "pinned";
+      },
+      algorithms: {
+        ...ALGORITHMS,
+        kex: [...ALGORITHMS.kex],
+        cipher: [...ALGORITHMS.cipher],
+        hmac: [...ALGORITHMS.hmac],
+        compress: [...ALGORITHMS.compress],
+        serverHostKey: hostKeyAlgorithms(remote.hostKey.type),
+      },
+      readyTimeout: 0, // `signal` is the deadline of it all
+      keepaliveInterval: KEEPALIVE_MS,
+    } as ConnectConfig);
+  } catch (error) {
+    fail(noAnswer(remote.name, "key and host_key are to be of types that ssh2 knows", error));
+  }
+  try {
+    return connection(await promise, client, socket, broken.signal);
+  } catch (error) {
+    signal.removeEventListener("abort", giveUp);
+    throw error;
+  }
+}
+
+function connection(channel: ClientChannel, client: Client, socket: Socket, broken: AbortSignal): Connection {
+  let said = "";
+  channel.stderr.on("data", (chunk: Buffer) => {
+    if (said.length < MAX_SAID) said = (said + chunk.toString("latin1")).slice(0, MAX_SAID);
+  });
+  return {
+    stream: channel,
+    broken,
+    said: () => (said === "" ? undefined : quoted(said.trim(), MAX_SAID)),
+    close: () => {
+      channel.end();
+      client.end();
+      socket.destroySoon();
+      setTimeout(() => socket.destroy(), LINGER_MS).unref();
+    },
+  };
+}
+
+function readPrivateKey({ name, keyFile }: SshRemoteLog): Buffer {
+  try {
+    return readFileSync(keyFile);
+  } catch (error) {
+    throw noAnswer(name, "the key that logs into it cannot be read", error);
+  }
+}
+
+/** An RSA key signs with SHA-2 (RFC 8332 §3), never with SHA-1. */
+function hostKeyAlgorithms(type: string): string[] {
+  return type === "ssh-rsa" ? ["rsa-sha2-512", "rsa-sha2-256"] : [type];
+}
+
+const SOCKET_REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "the connection was lost",
+  EPIPE: "the connection was lost",
+  ENOTFOUND: "its name has no address",
+  EAI_AGAIN: "its name cannot be looked up",
+  EHOSTUNREACH: "there is no route to it",
+  ENETUNREACH: "there is no route to it",
+  ETIMEDOUT: "timed out",
+};
+
+/** What an error of ssh2 means, without the other side's words. */
+function reasonOf(error: Error & { level?: string; code?: unknown }, hostKey: string): string {
+  // Without a common type of host key the other side cannot show the pinned one.
+  if (hostKey === "another" || /no matching host key/.test(error.message))
+    return "its host key is not the pinned one";
+  switch (error.level) {
+    case "client-socket":
+      return SOCKET_REASONS[String(error.code)] ?? "the connection failed";
+    case "client-authentication":
+      return "it refused the key";
+    case "client-timeout":
+      return "the connection was lost";
+    default:
+      return "it does not speak SSH as expected";
+  }
+}
