@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { LOG_PUBLIC_FILE, readLogPublic } from "./copy/log-public.ts";
 import type { Database } from "./database.ts";
 import { type LogEntry, parseLogEntry } from "./log-entry.ts";
 import { openLogDatabase } from "./log-file.ts";
@@ -52,8 +53,12 @@ export class LogReader {
     return readVerifier(this.#database);
   }
 
-  /** The public half of the log key beside the log, under the name that the log states; undefined in a mere copy of a log. */
+  /**
+   * The log's key as the folder holds it beside the log: in a copy on a log host the one that it was made for, in a state
+   * directory the public half of the log key, under the name that the log states; undefined in a mere copy of the file.
+   */
   heldVerifier(): VerifierKey | undefined {
+    if (existsSync(join(this.#directory, LOG_PUBLIC_FILE))) return readLogPublic(this.#directory);
     if (!existsSync(join(this.#directory, LOG_KEY_FILE))) return undefined;
     return readLogKey(this.#directory, this.statedVerifier().name).verifier;
   }
