@@ -2,6 +2,7 @@ import { Fault, isRefusal, type Refusal } from "../outcome.ts";
 import { type Acknowledgement, readAcknowledgements, storeAcknowledgement } from "./acknowledgements.ts";
 import { signCheckpoint, type TreeHead } from "./checkpoint.ts";
 import type { Database } from "./database.ts";
+import { readForwarded, storeForwarded } from "./forwarded.ts";
 import { refuseHalted } from "./halt.ts";
 import { createState } from "./ledger-creation.ts";
 import { type LedgerQueries, ledgerQueries } from "./ledger-queries.ts";
@@ -187,6 +188,16 @@ export class Ledger {
   /** Keeps an acknowledgement for proofs, in a transaction of its own. Faults as SQLite's: `busy`, `log-not-durable`. */
   acknowledge(acknowledgement: Acknowledgement): void {
     storeAcknowledgement(this.#database, acknowledgement);
+  }
+
+  /** How many entries were sent to the syslog collector of this name. */
+  forwardedSize(collector: string): number {
+    return readForwarded(this.#database, collector);
+  }
+
+  /** Keeps that number, unless it is larger already, in a transaction of its own. Faults: `busy`, `log-not-durable`. */
+  recordForwarded(collector: string, size: number): void {
+    storeForwarded(this.#database, collector, size);
   }
 
   /** The log as it is now, for who sends it on: one snapshot, which the caller closes. Signs heads of any size it had. */

@@ -1,0 +1,192 @@
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { isIPv6 } from "node:net";
+import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
+import type { SyslogRemoteLog as SyslogSource } from "../../config/config.ts";
+import { Fault, quoted } from "../../outcome.ts";
+
+/** Authenticated encryption with forward secrecy; TLS 1.2 among it as RFC 9662 §4 wants it of senders. */
+const CIPHERS = [
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "TLS_AES_128_GCM_SHA256",
+  "ECDHE+AESGCM",
+  "ECDHE+CHACHA20",
+].join(":");
+
+/**
+ * One TLS connection to a syslog collector, which is who the configured CA says (RFC 5425 §5.2) before a byte is sent. All
+ * Faults are `remote-log-unavailable`.
+ */
+export class SyslogConnection {
+  readonly #source: SyslogSource;
+  readonly #socket: TLSSocket;
+  readonly #opened: Promise<void>;
+  readonly #closed: Promise<void>;
+  #timer: NodeJS.Timeout | undefined;
+  /** Whether this side has begun to end it. */
+  #ending = false;
+  /** Why the connection is of no use. */
+  #fault: Fault | undefined;
+
+  /** Begins to connect; Fault where the files of CA, certificate and key cannot be used. */
+  constructor(source: SyslogSource) {
+    this.#source = source;
+    this.#socket = connectTls(source);
+    this.#opened = new Promise((resolve) => {
+      this.#socket.once("secureConnect", () => {
+        clearTimeout(this.#timer);
+        resolve();
+      });
+      this.#socket.once("close", resolve);
+    });
+    this.#closed = new Promise((resolve) => this.#socket.once("close", () => resolve()));
+    this.#socket.on("error", (error) => this.#fail(describeError(error, source), error));
+    // Before this side ends it, an end is a collector that goes away.
+    this.#socket.on("end", () => {
+      if (!this.#ending) this.#fail("closed the connection");
+    });
+    this.#socket.once("close", () => clearTimeout(this.#timer));
+    this.#socket.resume(); // a collector has nothing to say, but its end is awaited
+    this.limit();
+  }
+
+  /** Whether it can be used, as far as is known. */
+  get isUsable(): boolean {
+    return this.#fault === undefined && !this.#ending && !this.#socket.destroyed;
+  }
+
+  /** From now on everything has to happen within the configured timeout, or the connection is over. */
+  limit(): void {
+    clearTimeout(this.#timer);
+    const { timeoutMs } = this.#source;
+    this.#timer = setTimeout(() => {
+      this.#fail(`did not take everything within ${timeoutMs} ms`);
+      this.#socket.destroy();
+    }, timeoutMs);
+  }
+
+  /** Resolves when the collector is authenticated. Its own refusal of this host may come later. */
+  async opened(): Promise<void> {
+    await this.#opened;
+    this.#check();
+  }
+
+  /**
+   * Sends `chunks`, ends the connection, and resolves when the collector has ended it too (RFC 5425 §4.4): then it has read
+   * all, unless it went away while the last of it was under way. Pulls a chunk when the one before is with the kernel.
+   */
+  async send(chunks: Iterable<Buffer>): Promise<void> {
+    await this.opened();
+    for (const chunk of chunks) {
+      await new Promise<void>((resolve) => this.#socket.write(chunk, () => resolve()));
+      this.#check();
+    }
+    this.#ending = true;
+    this.#socket.end();
+    await this.#closed;
+    this.#check();
+  }
+
+  /** Ends it without waiting for anything. Never throws. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#ending = true;
+    this.#socket.unref();
+    if (this.#socket.connecting) this.#socket.destroy();
+    else this.#socket.end(() => this.#socket.destroy());
+  }
+
+  #check(): void {
+    if (this.#fault !== undefined) throw this.#fault;
+    if (this.#socket.destroyed && !this.#socket.writableFinished)
+      throw this.#faultOf("closed the connection");
+  }
+
+  #fail(what: string, cause?: Error): void {
+    this.#fault ??= this.#faultOf(what, cause);
+  }
+
+  #faultOf(what: string, cause?: Error): Fault {
+    const { host, port } = this.#source;
+    const place = `${isIPv6(host) ? `[${host}]` : host}:${port}`;
+    return unavailable(`the syslog collector ${place} ${what}`, cause);
+  }
+}
+
+/**
+ * Whether a collector can be reached, is who the CA says, and takes this host's certificate: connects, sends nothing, ends.
+ * The Fault that says why not.
+ */
+export async function checkCollector(source: SyslogSource): Promise<Fault | undefined> {
+  let connection: SyslogConnection | undefined;
+  try {
+    connection = new SyslogConnection(source);
+    await connection.send([]);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Fault) return error;
+    throw error;
+  } finally {
+    connection?.close();
+  }
+}
+
+function connectTls(source: SyslogSource): TLSSocket {
+  const { caFile, certificateFile, keyFile } = source;
+  const options: ConnectionOptions = {
+    host: source.host, // also the name, or address, that the certificate has to be for
+    port: source.port,
+    ca: readCertificates(caFile),
+    rejectUnauthorized: true, // the default can be turned off from the environment
+    minVersion: "TLSv1.2",
+    ciphers: CIPHERS,
+  };
+  if (certificateFile === undefined || keyFile === undefined) return connect(options);
+  const own = { cert: read(certificateFile), key: read(keyFile) };
+  try {
+    return connect({ ...options, ...own });
+  } catch (cause) {
+    throw unavailable(`${certificateFile} and ${keyFile} are no certificate and its key`, cause);
+  }
+}
+
+/** All certificates of a file, at least one: without any, Node would trust the CAs of the web. */
+function readCertificates(file: string): string[] {
+  const blocks = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+  const found = read(file).match(blocks) ?? [];
+  try {
+    for (const block of found) new X509Certificate(block);
+  } catch (cause) {
+    throw unavailable(`${file} holds something that is no certificate`, cause);
+  }
+  if (found.length === 0) throw unavailable(`${file} holds no certificate`);
+  return found;
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, "latin1");
+  } catch (cause) {
+    throw unavailable(`${file} cannot be read`, cause);
+  }
+}
+
+function unavailable(what: string, cause?: unknown): Fault {
+  return new Fault("remote-log-unavailable", what, { cause });
+}
+
+/** What the collector did, after "the syslog collector HOST:PORT". */
+function describeError(error: Error, { caFile }: SyslogSource): string {
+  const code = "code" in error ? String(error.code) : "";
+  if (code === "CERT_HAS_EXPIRED") return "shows a certificate that has expired";
+  if (code === "CERT_NOT_YET_VALID") return "shows a certificate that is not valid yet";
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return "shows a certificate for another name";
+  if (/^UNABLE_TO_|SELF_SIGNED|^CERT_|INVALID_CA|INVALID_PURPOSE/.test(code))
+    return `shows a certificate that none in ${caFile} vouches for`;
+  if (code === "ECONNREFUSED") return "does not listen";
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "has no address";
+  if (/ALERT_(CERTIFICATE|BAD_CERT|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED)/.test(code))
+    return "refuses this host: does it want a certificate?";
+  return `cannot be talked to: ${quoted(code || error.message)}`;
+}

@@ -1,0 +1,129 @@
+import { hostname } from "node:os";
+import type { SyslogRemoteLog as SyslogSource } from "../../config/config.ts";
+import { Fault } from "../../outcome.ts";
+import type { Ledger } from "../ledger.ts";
+import type { LogSource } from "../log-source.ts";
+import type { RemoteLog } from "./remote-logs.ts";
+import { SyslogConnection } from "./syslog-connection.ts";
+import { checkpointMessage, encodeSyslogFrame, entryMessage, type SyslogSender } from "./syslog-message.ts";
+
+/** Entries that one {@link SyslogRemoteLog.deliver} sends at most: a request does not wait for a long backlog. */
+export const MAX_ENTRIES_PER_DELIVERY = 10_000;
+/** A chunk is complete with this many octets; an entry more than fits is in it whole. */
+const CHUNK_BYTES = 64 * 1024;
+
+/**
+ * A site's syslog collector: gets the lines of all entries, and a checkpoint after them, over TLS. It acknowledges nothing,
+ * so that no signature waits for it. What is about people stays here.
+ */
+export class SyslogRemoteLog implements RemoteLog {
+  readonly required = false;
+  readonly #source: SyslogSource;
+  readonly #ledger: Ledger;
+  readonly #maxEntries: number;
+  #connection: SyslogConnection | undefined;
+
+  /** @param maxEntries of one delivery; fewer in tests */
+  constructor(source: SyslogSource, ledger: Ledger, maxEntries = MAX_ENTRIES_PER_DELIVERY) {
+    this.#source = source;
+    this.#ledger = ledger;
+    this.#maxEntries = maxEntries;
+  }
+
+  get name(): string {
+    return this.#source.name;
+  }
+
+  connect(): void {
+    try {
+      this.#connect();
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error; // deliver() meets it again, and says it
+    }
+  }
+
+  /** Nothing waits for a collector. */
+  async ready(): Promise<void> {}
+
+  /** A collector shows nothing. */
+  contradiction(): undefined {
+    return undefined;
+  }
+
+  /**
+   * Sends what was not sent yet, at most {@link MAX_ENTRIES_PER_DELIVERY} entries, and notes how far that came. Resolves where
+   * the first `size` entries are sent by then; where some are left, or it failed, a Fault `remote-log-unavailable`. Two
+   * senders at once may send an entry twice; none leaves one out.
+   */
+  async deliver(size: number): Promise<void> {
+    const connection = this.#connect();
+    connection.limit();
+    try {
+      await connection.opened();
+      const from = this.#ledger.forwardedSize(this.name);
+      if (from >= size) return;
+      const to = await this.#send(connection, from);
+      this.#ledger.recordForwarded(this.name, to);
+      if (to < size) {
+        throw new Fault(
+          "remote-log-unavailable",
+          `${size - to} entries are still to be sent to the syslog collector: signer-log push`,
+        );
+      }
+    } finally {
+      connection.close();
+    }
+  }
+
+  close(): void {
+    this.#connection?.close();
+  }
+
+  #connect(): SyslogConnection {
+    if (this.#connection?.isUsable !== true) this.#connection = new SyslogConnection(this.#source);
+    return this.#connection;
+  }
+
+  /** Sends entries from `from` on, and the checkpoint of all up to the last of them; how many the collector then has. */
+  async #send(connection: SyslogConnection, from: number): Promise<number> {
+    const log = this.#ledger.source();
+    try {
+      if (from > log.size) {
+        throw new Fault("log-broken", `the collector was sent ${from} entries, the log has ${log.size}`);
+      }
+      const to = Math.min(log.size, from + this.#maxEntries);
+      await connection.send(chunks(frames(log, from, to)));
+      return to;
+    } finally {
+      log.close();
+    }
+  }
+}
+
+/** Entries from `from` to `to` (exclusive), at least one, and their checkpoint. */
+function* frames(log: LogSource, from: number, to: number): Generator<string, void, undefined> {
+  const sender: SyslogSender = { hostname: hostname(), processId: process.pid };
+  let lastTime = "-";
+  for (const { seq, line } of log.entries(from, to)) {
+    const message = entryMessage(line);
+    if (message === undefined)
+      throw new Fault("log-broken", `line ${seq} is no entry; \`signer-log verify\` says more`);
+    yield encodeSyslogFrame(message, sender);
+    lastTime = message.time;
+  }
+  yield encodeSyslogFrame(checkpointMessage(log.checkpointAt(to), lastTime), sender);
+}
+
+function* chunks(parts: Iterable<string>): Generator<Buffer, void, undefined> {
+  let gathered: string[] = [];
+  let length = 0;
+  for (const part of parts) {
+    gathered.push(part);
+    length += part.length;
+    if (length < CHUNK_BYTES) continue;
+    yield Buffer.from(gathered.join(""), "latin1");
+    gathered = [];
+    length = 0;
+  }
+  if (length > 0) yield Buffer.from(gathered.join(""), "latin1");
+}
