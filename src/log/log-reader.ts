@@ -48,6 +48,11 @@ export class LogReader {
     return this.#database;
   }
 
+  /** Whether this is the copy on a log host, rather than the log of a signing host. */
+  get isCopy(): boolean {
+    return existsSync(join(this.#directory, LOG_PUBLIC_FILE));
+  }
+
   /** The key that the log says it began with; nobody vouches for it but the log. */
   statedVerifier(): VerifierKey {
     return readVerifier(this.#database);
@@ -58,7 +63,7 @@ export class LogReader {
    * directory the public half of the log key, under the name that the log states; undefined in a mere copy of the file.
    */
   heldVerifier(): VerifierKey | undefined {
-    if (existsSync(join(this.#directory, LOG_PUBLIC_FILE))) return readLogPublic(this.#directory);
+    if (this.isCopy) return readLogPublic(this.#directory);
     if (!existsSync(join(this.#directory, LOG_KEY_FILE))) return undefined;
     return readLogKey(this.#directory, this.statedVerifier().name).verifier;
   }

@@ -12,9 +12,13 @@ import { packageListDigest, parsePackageList } from "./package-list.ts";
 import type { ExpectedLists } from "./package-shelf.ts";
 import { encodeVerifierKey, parseNoteKey, type VerifierKey } from "./signed-note.ts";
 
-/** Holds the package lists against those that the entries name; returns how many there are. */
-export function checkPackageLists(database: Database, expected: ExpectedLists): number {
+/**
+ * Holds the package lists against those that the entries name; returns how many there are.
+ * @param copied of entries below this number a list may be empty: it was replaced before it could be copied
+ */
+export function checkPackageLists(database: Database, expected: ExpectedLists, copied: number): number {
   let count = 0;
+  let missing = 0;
   for (const { client, type, name, seq, sha256 } of expected.lists()) {
     const row = database.get(
       "SELECT seq, list FROM package_lists WHERE client = ? AND type = ? AND name = ? AND sha256 = ?",
@@ -25,12 +29,16 @@ export function checkPackageLists(database: Database, expected: ExpectedLists): 
     );
     const list = String(row?.["list"]);
     if (row?.["seq"] !== seq) throw new Contradiction(seq, "the entry's package list is missing");
+    if (list === "" && seq < copied && packageListDigest(list) !== sha256) {
+      missing++;
+      continue;
+    }
     if (packageListDigest(list) !== sha256 || parsePackageList(list) === undefined) {
       throw new Contradiction(seq, "the entry's package list was changed");
     }
     count++;
   }
-  if (database.get("SELECT count(*) AS n FROM package_lists")?.["n"] !== count) {
+  if (database.get("SELECT count(*) AS n FROM package_lists")?.["n"] !== count + missing) {
     throw new Contradiction(undefined, "there are package lists that no entry names");
   }
   return count;

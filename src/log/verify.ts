@@ -89,6 +89,8 @@ function verify(reader: LogReader, options: VerifyOptions): SoundLog {
   let previous: LogEntry | undefined;
   let signatures = 0;
   let privateRecords = 0;
+  // Entries below this number came from another machine, which may have replaced a package list before it sent it.
+  let copied = reader.isCopy ? size : 0;
   try {
     if (checkpoint !== undefined) checkContinued(checkpoint, tree);
     for (const row of rows) {
@@ -99,6 +101,7 @@ function verify(reader: LogReader, options: VerifyOptions): SoundLog {
       lists.add(entry);
       if (entry.kind === "signed") signatures++;
       if ("private" in entry) privateRecords++;
+      if (entry.kind === "restored") copied = Math.max(copied, entry.seq);
       previous = entry;
       if (tree.size % 10_000 === 0) onProgress?.(tree.size, size);
     }
@@ -119,7 +122,7 @@ function verify(reader: LogReader, options: VerifyOptions): SoundLog {
   if (count(database, "private_records") !== privateRecords) {
     throw new Contradiction(undefined, "there are private records without an entry");
   }
-  const packageLists = checkPackageLists(database, lists);
+  const packageLists = checkPackageLists(database, lists, copied);
   checkRefusals(database);
   const acknowledgements = checkAcknowledgements({ database, size: tree.size, verifier, witnesses });
   checkForwarded(database, tree.size);

@@ -1,10 +1,12 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { openAcknowledgement } from "../../../src/log/acknowledgements.ts";
 import { LogCopy } from "../../../src/log/copy/log-copy.ts";
+import { packageList } from "../../../src/log/package-list.ts";
 import { encodeVerifierKey } from "../../../src/log/signed-note.ts";
-import { at, DAY, faultCode, linesOf } from "../fixture.ts";
+import { at, DAY, faultCode, HOUR, linesOf, MINUTE, sign, tamper } from "../fixture.ts";
 import { appendOf, copyVerdict, freshCopy, growLog, reopenCopy, sampleLog, WITNESS_NAME } from "./fixture.ts";
 
 const NOW = at(DAY);
@@ -75,4 +77,35 @@ describe("an append", () => {
     expect(outcome(copy.append(appendOf(ledger, 13, 14), NOW))).toBe("bad-request");
     expect(copy.newest().size).toBe(12);
   });
+});
+
+test("a package list that was replaced before it could be sent has an empty place, and the copy is sound at each step", async () => {
+  const { ledger, directory: original } = await sampleLog(2);
+  const { copy, directory } = freshCopy(ledger);
+  const signWith = (seq: number, version: string) =>
+    sign(ledger, at(HOUR + seq * MINUTE), {
+      extra: { packages: packageList([{ name: "acl", version, sha256: undefined }]) },
+    });
+  await signWith(2, "1-1");
+  copy.append(appendOf(ledger, 0, 3), NOW);
+  await signWith(3, "2-1");
+  await signWith(4, "1-1");
+  await sign(ledger, at(2 * HOUR), { name: "extra.db.tar.gz", extra: { packages: packageList([]) } });
+  for (const [from, to] of [
+    [3, 4],
+    [4, 5],
+    [5, 6],
+  ] as const) {
+    expect(outcome(copy.append(appendOf(ledger, from, to), NOW))).toBe(`cosigned ${to}`);
+    expect(copyVerdict(directory)).toBe("sound");
+  }
+  const lists = (folder: string) => {
+    const database = new DatabaseSync(join(folder, "log.db"));
+    const rows = database.prepare("SELECT * FROM package_lists ORDER BY seq").all();
+    database.close();
+    return rows;
+  };
+  expect(lists(directory)).toEqual(lists(original));
+  tamper(directory, "UPDATE package_lists SET list = 'acl 3-1 -' || char(10) WHERE seq = 4");
+  expect(copyVerdict(directory)).toBe("4: the entry's package list was changed");
 });
