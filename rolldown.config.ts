@@ -9,6 +9,16 @@ export default defineConfig({
   platform: "node",
   // openpgp stays a package of its own (LGPL), loaded only where key files are read or written.
   external: ["openpgp"],
+  plugins: [
+    {
+      // ssh2 tries them, and does without: they are not built.
+      name: "no-native-parts",
+      resolveId: (id) =>
+        id === "cpu-features" || id.endsWith("/sshcrypto.node")
+          ? { id: "node:not-built", external: true }
+          : undefined,
+    },
+  ],
   output: {
     dir: "dist",
     format: "cjs",

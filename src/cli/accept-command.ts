@@ -31,7 +31,7 @@ export async function acceptCommand(
     const config = readConfigFile(configFile);
     journal = await openJournal(config.journalFile);
     const ledger = Ledger.open(config.stateDirectory, { origin: config.origin });
-    const remoteLogs = openRemoteLogs(config, ledger, journal);
+    const remoteLogs = await openRemoteLogs(config, ledger, journal);
     try {
       const host = openHost(config, ledger, remoteLogs, journal, environment.credentialsDirectory);
       const call = { client, command: environment.sshOriginalCommand, peer: readPeer(environment) };
