@@ -4,16 +4,26 @@ import { LogReader } from "../../log/log-reader.ts";
 import { EXIT, type Refusal, refusal } from "../../outcome.ts";
 import { commandLineProblem } from "../command-line-problem.ts";
 import { VERSION } from "../version.ts";
+import { addExportCommand } from "./export.ts";
 import { addKeyCommands } from "./key.ts";
 import { addListCommand } from "./list.ts";
 import type { LogProgramContext, LogTools } from "./log-tools.ts";
 import { addProveCommand } from "./prove.ts";
 import { addShowCommand } from "./show.ts";
 import { DEFAULT_COPIES_DIRECTORY, locateState, type StateOptions } from "./state.ts";
+import { addTailCommand } from "./tail.ts";
 import { addVerifyCommand } from "./verify.ts";
 
 /** Every command, in the order of the help. */
-const COMMANDS = [addListCommand, addShowCommand, addProveCommand, addVerifyCommand, addKeyCommands] as const;
+const COMMANDS = [
+  addListCommand,
+  addTailCommand,
+  addShowCommand,
+  addProveCommand,
+  addVerifyCommand,
+  addExportCommand,
+  addKeyCommands,
+] as const;
 
 const EXIT_HELP = `
 Examples:
