@@ -1,4 +1,13 @@
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fchownSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../outcome.ts";
 
@@ -8,6 +17,9 @@ import { Fault } from "../outcome.ts";
  */
 export const HALT_FILE = "halted";
 
+/** A folder of this name says that a log is being put in place of another (`signer-log restore`). */
+export const REPLACING_DIRECTORY = "replacing";
+
 /** Longest mark that is read, in characters. */
 const MAX_LENGTH = 2048;
 
@@ -16,6 +28,8 @@ export function halt(directory: string, reason: string, now: Date): void {
   try {
     const file = openSync(join(directory, HALT_FILE), "wx", 0o600);
     try {
+      // Root may have looked; the account that signs must be able to read why it does not.
+      if (process.geteuid?.() === 0) fchownSync(file, statSync(directory).uid, statSync(directory).gid);
       writeSync(file, `${now.toISOString()} ${reason}\n`);
       fsyncSync(file);
     } finally {
@@ -47,8 +61,14 @@ export function haltReason(directory: string): string | undefined {
   }
 }
 
-/** Throws Fault `log-broken` where signing was stopped. */
+/** Throws Fault `log-broken` where signing was stopped, or another log is being put in place. */
 export function refuseHalted(directory: string): void {
+  if (existsSync(join(directory, REPLACING_DIRECTORY))) {
+    throw new Fault(
+      "log-broken",
+      "the log is being restored: where that ended half done, signer-log restore completes it",
+    );
+  }
   const reason = haltReason(directory);
   if (reason === undefined) return;
   throw new Fault(

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Fault } from "../outcome.ts";
+import { Fault, quoted } from "../outcome.ts";
 import { writeNewFile } from "./durable-file.ts";
 import { type NoteSigner, verifierKey } from "./signed-note.ts";
 
@@ -27,7 +27,21 @@ export function writeNewPrivateKey(path: string): KeyObject {
  * private key: `log-broken`.
  */
 export function readLogKey(directory: string, origin: string): NoteSigner {
-  const pem = readPem(join(directory, LOG_KEY_FILE));
+  return parseLogKey(readPem(join(directory, LOG_KEY_FILE)), origin);
+}
+
+/** {@link readLogKey} for a backup of it, whatever its name; one that is missing or cannot be read is `key-unavailable`. */
+export function readLogKeyFile(path: string, origin: string): NoteSigner {
+  let pem: Buffer;
+  try {
+    pem = readFileSync(path);
+  } catch (cause) {
+    throw new Fault("key-unavailable", `the log key ${quoted(path, 255)} cannot be read`, { cause });
+  }
+  return parseLogKey(pem, origin);
+}
+
+function parseLogKey(pem: Buffer, origin: string): NoteSigner {
   try {
     return noteSigner(createPrivateKey(pem), origin);
   } catch (cause) {

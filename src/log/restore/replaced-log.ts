@@ -1,0 +1,102 @@
+import { Fault } from "../../outcome.ts";
+import { type Comparison, compareLog } from "../compare.ts";
+import type { Database } from "../database.ts";
+import { openLogDatabase, stateKind } from "../log-file.ts";
+import { LogReader } from "../log-reader.ts";
+import type { VerifierKey } from "../signed-note.ts";
+import { verifyLog } from "../verify.ts";
+import type { HeldCopy } from "./held-copy.ts";
+
+/** The log that is in the place where a copy is to be restored. */
+export type ReplacedLog =
+  | { readonly kind: "missing" }
+  /** SQLite cannot read it, or it is no log of this version. `why` is one line. */
+  | { readonly kind: "unreadable"; readonly why: string }
+  /** Verification finds something wrong with it. */
+  | { readonly kind: "broken"; readonly why: string; readonly size: number; readonly sent: Forwarded }
+  /** It agrees with itself. */
+  | {
+      readonly kind: "sound";
+      readonly comparison: Comparison;
+      readonly size: number;
+      readonly sent: Forwarded;
+    };
+
+/** How many entries each syslog collector was sent. */
+export type Forwarded = ReadonlyMap<string, number>;
+
+/** Waits so long for a transaction of others, in ms. */
+const LOCK_TIMEOUT_MS = 10_000;
+
+/**
+ * Takes the write lock of the log that is there, so that nothing is committed to it until the lock's connection is closed.
+ * Undefined where there is none, or nothing that SQLite can lock. Fault `busy` where others hold it too long.
+ */
+export function lockLog(directory: string): Database | undefined {
+  if (!hasLog(directory)) return undefined;
+  let database: Database | undefined;
+  try {
+    database = openLogDatabase(directory, { busyTimeoutMs: LOCK_TIMEOUT_MS });
+    database.exec("BEGIN IMMEDIATE");
+    return database;
+  } catch (error) {
+    database?.close();
+    if (isBroken(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Looks at the log that is there, the whole of it. Controlled by: whoever could write it. */
+export async function examineLog(
+  directory: string,
+  verifier: VerifierKey,
+  copy: HeldCopy,
+): Promise<ReplacedLog> {
+  if (!hasLog(directory)) return { kind: "missing" };
+  let reader: LogReader;
+  try {
+    reader = LogReader.open(directory);
+  } catch (error) {
+    if (isBroken(error)) return { kind: "unreadable", why: error.message };
+    throw error;
+  }
+  try {
+    const { size } = reader;
+    const verified = verifyLog(reader, { verifier });
+    const sent = forwarded(reader.database);
+    if (verified.kind === "sound")
+      return { kind: "sound", comparison: await compareLog(reader, copy), size, sent };
+    const { seq, what } = verified;
+    return { kind: "broken", why: seq === undefined ? what : `entry ${seq}: ${what}`, size, sent };
+  } finally {
+    reader.close();
+  }
+}
+
+/**
+ * Entries of the log that the copy does not have, and that are lost with it. Of a broken log only those beyond the copy's
+ * end are counted: before it, nobody can say which of its lines were ever entries.
+ */
+export function entriesLost(log: ReplacedLog, copy: HeldCopy): number {
+  if (log.kind === "sound") return log.size - log.comparison.common;
+  return log.kind === "broken" ? Math.max(0, log.size - copy.size) : 0;
+}
+
+function hasLog(directory: string): boolean {
+  const kind = stateKind(directory);
+  return kind === "log" || kind === "log-without-key";
+}
+
+function forwarded(database: Database): Forwarded {
+  try {
+    const rows = database.all("SELECT collector, size FROM forwarded");
+    return new Map(rows.map(({ collector, size }) => [String(collector), Number(size)]));
+  } catch (error) {
+    if (isBroken(error)) return new Map();
+    throw error;
+  }
+}
+
+function isBroken(error: unknown): error is Fault {
+  return error instanceof Fault && error.code === "log-broken";
+}

@@ -1,0 +1,262 @@
+import {
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { join } from "node:path";
+import { Fault, isRefusal, type Refusal, refusal } from "../../outcome.ts";
+import type { Acknowledgement } from "../acknowledgements.ts";
+import { Database } from "../database.ts";
+import { writeNewFile } from "../durable-file.ts";
+import { haltReason } from "../halt.ts";
+import { LOG_KEY_FILE, readLogKey, readLogKeyFile } from "../log-key.ts";
+import { encodeVerifierKey, type NoteSigner, type VerifierKey } from "../signed-note.ts";
+import type { HeldCopy } from "./held-copy.ts";
+import { entriesLost, examineLog, lockLog, type ReplacedLog } from "./replaced-log.ts";
+import {
+  beginReplacement,
+  completeReplacement,
+  isReplacing,
+  newFilesDirectory,
+  RESTORING_DIRECTORY,
+} from "./replacement.ts";
+import { type RestoredLog, writeRestoredLog } from "./restored-log.ts";
+
+/** A log put back on a signing host from a copy of it. */
+
+export interface RestoreOptions {
+  /** The state directory; made where it is missing. */
+  readonly directory: string;
+  /** The log's identity, from the configuration. */
+  readonly origin: string;
+  /** A backup of the log key; left out: the one in the state directory. */
+  readonly logKeyFile?: string | undefined;
+  /** How many entries the administrator agrees to lose; left out: none. */
+  readonly discard?: number | undefined;
+  /** Opens the copy, which is expected to be of the log of this key. */
+  readonly openCopy: (verifier: VerifierKey) => HeldCopy | Promise<HeldCopy>;
+  readonly now: Date;
+  readonly onProgress?: ((done: number, size: number) => void) | undefined;
+}
+
+/** What was done. */
+export type Restored =
+  | {
+      readonly kind: "restored";
+      readonly from: string;
+      readonly acknowledgement: Acknowledgement;
+      readonly log: RestoredLog;
+      readonly replaced: ReplacedLog;
+      /** Entries of the replaced log that the copy did not have. */
+      readonly discarded: number;
+      /** Whether the log key came from the given file. */
+      readonly withKey: boolean;
+      /** Folder that what was there went to. */
+      readonly aside: string;
+    }
+  /** An earlier call was interrupted after it had begun to put the log in place: this one did the rest. */
+  | { readonly kind: "completed"; readonly aside: string };
+
+/** File of the state directory whose lock says that somebody restores; it stays. */
+export const RESTORE_LOCK_FILE = "restore.lock";
+
+/**
+ * Restores a log from a copy, whose newest cosigned head it then has exactly; one `restored` entry follows. Refuses where the log
+ * that is there is sound and lacks nothing, and where entries would be lost that {@link RestoreOptions.discard} does not
+ * count. Until the new log is whole and verified, nothing of what is there is touched. Faults: `no-state` without a log key,
+ * `log-broken` for a copy that is not sound, of another log, or not cosigned; `busy`; those of the copy.
+ */
+export async function restoreLog(options: RestoreOptions): Promise<Restored | Refusal> {
+  const { directory } = options;
+  const alone = lockRestore(directory);
+  try {
+    if (isReplacing(directory)) return completeEarlier(options);
+    rmSync(join(directory, RESTORING_DIRECTORY), { recursive: true, force: true });
+    const signer = chooseLogKey(options);
+    const copy = await options.openCopy(signer.verifier);
+    try {
+      return await restoreFrom(copy, signer, options);
+    } finally {
+      copy.close();
+    }
+  } catch (error) {
+    if (error instanceof Error && "syscall" in error)
+      throw new Fault("log-not-durable", "the state directory cannot be written", { cause: error });
+    throw error;
+  } finally {
+    alone.close();
+  }
+}
+
+async function restoreFrom(
+  copy: HeldCopy,
+  signer: NoteSigner,
+  options: RestoreOptions,
+): Promise<Restored | Refusal> {
+  const { directory, discard, now, onProgress } = options;
+  const acknowledgement = cosignedHead(copy, signer.verifier);
+  const lock = lockLog(directory);
+  try {
+    const replaced = await examineLog(directory, signer.verifier, copy);
+    const discarded = entriesLost(replaced, copy);
+    const refused = refuseToReplace(replaced, discarded, discard, directory);
+    if (isRefusal(refused)) return refused;
+    const folder = newFilesDirectory(directory);
+    const log = await writeRestoredLog(folder, {
+      copy,
+      acknowledgement,
+      signer,
+      now,
+      replaced: {
+        ...("size" in replaced ? { replaced: replaced.size } : {}),
+        ...(discarded > 0 ? { discarded } : {}),
+      },
+      sent: "sent" in replaced ? replaced.sent : new Map(),
+      onProgress,
+    });
+    const withKey = placeLogKey(folder, signer, options);
+    giveToOwner(join(directory, RESTORING_DIRECTORY), directory);
+    beginReplacement(directory);
+    const aside = complete(directory, now);
+    return { kind: "restored", from: copy.what, acknowledgement, log, replaced, discarded, withKey, aside };
+  } finally {
+    rmSync(join(directory, RESTORING_DIRECTORY), { recursive: true, force: true });
+    lock?.close();
+  }
+}
+
+/** The copy's newest cosigned head, where the copy is of this log and ends there. */
+function cosignedHead(copy: HeldCopy, verifier: VerifierKey): Acknowledgement {
+  if (encodeVerifierKey(copy.verifier) !== encodeVerifierKey(verifier)) {
+    throw new Fault(
+      "log-broken",
+      `nothing is restored: ${copy.what} is of another log than the log key is of`,
+    );
+  }
+  const { acknowledgement } = copy;
+  if (acknowledgement === undefined) {
+    throw new Fault("log-broken", `nothing is restored: no trusted witness has cosigned ${copy.what}`);
+  }
+  const { size } = acknowledgement.checkpoint;
+  if (size !== copy.size) {
+    throw new Fault(
+      "log-broken",
+      `nothing is restored: ${copy.what} has ${copy.size} entries and its newest cosigned head has ${size}`,
+    );
+  }
+  return acknowledgement;
+}
+
+/** Why the log that is there stays; undefined where it may go. */
+function refuseToReplace(
+  log: ReplacedLog,
+  lost: number,
+  discard: number | undefined,
+  directory: string,
+): Refusal | undefined {
+  const count = `${lost} ${lost === 1 ? "entry" : "entries"}`;
+  if (log.kind === "sound" && log.comparison.kind === "equal") {
+    const halted = haltReason(directory);
+    return refusal(
+      "bad-request",
+      halted === undefined
+        ? "nothing to restore: the log is sound and the same as the copy"
+        : `nothing to restore: the log is sound and the same as the copy; signing was stopped at ${halted}`,
+    );
+  }
+  if (lost === (discard ?? 0)) return undefined;
+  if (lost === 0) {
+    return refusal("bad-request", "the copy has every entry of the log: leave out --discard-unacknowledged");
+  }
+  if (discard !== undefined) {
+    return refusal("bad-request", `the copy lacks ${count} of the log, not ${discard}: nothing was done`);
+  }
+  return refusal(
+    "bad-request",
+    log.kind === "sound" && log.comparison.kind === "copy-behind"
+      ? `nothing to restore: the log is sound, and the copy lacks its last ${count}; signer-log push sends them (or lose them: --discard-unacknowledged ${lost})`
+      : `the copy lacks ${count} that the log has, and they would be lost: --discard-unacknowledged ${lost} says that they may be`,
+  );
+}
+
+function chooseLogKey({ directory, origin, logKeyFile }: RestoreOptions): NoteSigner {
+  if (logKeyFile !== undefined) return readLogKeyFile(logKeyFile, origin);
+  if (existsSync(join(directory, LOG_KEY_FILE))) return readLogKey(directory, origin);
+  throw new Fault(
+    "no-state",
+    `${directory} holds no log key, and no copy of the log does: --log-key names its backup`,
+  );
+}
+
+/** Lays the given log key beside the new log, unless it is in its place already. Whether it was not. */
+function placeLogKey(folder: string, signer: NoteSigner, { directory, logKeyFile }: RestoreOptions): boolean {
+  if (logKeyFile === undefined || holdsKey(directory, signer.verifier)) return false;
+  const pem = signer.privateKey.export({ type: "pkcs8", format: "pem" });
+  writeNewFile(join(folder, LOG_KEY_FILE), pem);
+  return true;
+}
+
+function holdsKey(directory: string, verifier: VerifierKey): boolean {
+  try {
+    return encodeVerifierKey(readLogKey(directory, verifier.name).verifier) === encodeVerifierKey(verifier);
+  } catch (error) {
+    if (error instanceof Fault) return false;
+    throw error;
+  }
+}
+
+function completeEarlier({ directory, now }: RestoreOptions): Restored {
+  const lock = lockLog(directory);
+  try {
+    return { kind: "completed", aside: complete(directory, now) };
+  } finally {
+    lock?.close();
+  }
+}
+
+/** Goes through all steps of the replacement; the folder that the old files are in. */
+function complete(directory: string, now: Date): string {
+  const name = `replaced-${now.toISOString().slice(0, 19).replace(/[-:]/g, "")}Z`;
+  let aside = name;
+  for (let i = 2; existsSync(join(directory, aside)); i++) aside = `${name}-${i}`;
+  for (const _step of completeReplacement(directory, aside));
+  return join(directory, aside);
+}
+
+/** Root may restore: then the files go to the account whose directory it is. */
+function giveToOwner(folder: string, directory: string): void {
+  const { uid, gid } = statSync(directory);
+  if (process.geteuid?.() !== 0 || uid === 0) return;
+  for (const path of [
+    folder,
+    ...readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name)),
+  ])
+    chownSync(path, uid, gid);
+  chownSync(join(directory, RESTORE_LOCK_FILE), uid, gid);
+}
+
+/** One restore at a time: a lock that ends with the process. */
+function lockRestore(directory: string): Database {
+  const path = join(directory, RESTORE_LOCK_FILE);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    closeSync(openSync(path, "a", 0o600));
+  } catch (cause) {
+    throw new Fault("log-not-durable", `${directory} cannot be written`, { cause });
+  }
+  const lock = new Database(path, { readOnly: false, busyTimeoutMs: 0 });
+  try {
+    lock.exec("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    lock.close();
+    if (error instanceof Fault && error.code === "busy")
+      throw new Fault("busy", "the log is being restored by another process", { cause: error });
+    throw error;
+  }
+}
