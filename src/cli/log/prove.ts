@@ -1,5 +1,7 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { renameSync, rmSync } from "node:fs";
 import type { Command } from "commander";
+import { writeNewFile } from "../../log/durable-file.ts";
 import { type LogEntry, parseLogEntry } from "../../log/log-entry.ts";
 import { proveEntry } from "../../log/proof/entry-proof.ts";
 import type { VouchedHead } from "../../log/proof/vouched-head.ts";
@@ -65,20 +67,12 @@ function vouching({ size, witnesses }: VouchedHead, seq: number): string {
 
 /** Replaces the file as a whole, or leaves it as it is. Fault `reply-not-delivered` where it cannot be written. */
 function writeProof(file: string, text: string): void {
-  const temporary = `${file}.${process.pid}.tmp`;
-  let isMine = false;
+  const temporary = `${file}.${randomUUID()}.tmp`;
   try {
-    const descriptor = openSync(temporary, "wx", 0o644);
-    isMine = true;
-    try {
-      writeSync(descriptor, text);
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
+    writeNewFile(temporary, text);
     renameSync(temporary, file);
   } catch (cause) {
-    if (isMine) rmSync(temporary, { force: true });
+    rmSync(temporary, { force: true });
     throw new Fault("reply-not-delivered", `${quoted(file, 255)} cannot be written`, { cause });
   }
 }

@@ -1,4 +1,5 @@
 import { type Refusal, refusal } from "../../outcome.ts";
+import { parseCheckpoint } from "../checkpoint.ts";
 import { HASH_BYTES } from "../merkle.ts";
 import type { Proof } from "../merkle-proof.ts";
 import { decodeBase64, parseSignedNote } from "../signed-note.ts";
@@ -13,7 +14,7 @@ export interface TlogProof {
   readonly index: number;
   /** From the leaf's sibling up. */
   readonly path: Proof;
-  /** The checkpoint, cosignatures included: a signed note, verbatim. */
+  /** The checkpoint with its signatures, well-formed and verbatim. */
   readonly checkpoint: string;
 }
 
@@ -28,7 +29,7 @@ export function isTlogProof(text: string): boolean {
   return text.startsWith(`${HEADER}\n`);
 }
 
-/** Writes a proof; `checkpoint` MUST be a signed note. */
+/** Writes a proof; `checkpoint` MUST be a signed checkpoint. */
 export function encodeTlogProof({ extra, index, path, checkpoint }: TlogProof): string {
   const lines = [
     HEADER,
@@ -63,7 +64,8 @@ export function parseTlogProof(text: string): TlogProof | Refusal {
   const path = lines.map(decodeBase64).filter((hash) => hash?.length === HASH_BYTES) as readonly Buffer[];
   if (path.length !== lines.length) return bad("a hash in base64 on each line after the index");
   const checkpoint = text.slice(end + 2);
-  if (parseSignedNote(checkpoint) === undefined) return bad("a signed checkpoint after the empty line");
+  if (parseCheckpoint(parseSignedNote(checkpoint)?.text ?? "") === undefined)
+    return bad("a signed checkpoint after the empty line");
   return { extra: extra ?? undefined, index, path, checkpoint };
 }
 
