@@ -7,6 +7,10 @@ export interface LogFilter {
   readonly since?: Date | undefined;
   /** Before. */
   readonly until?: Date | undefined;
+  /** This entry and later ones, by number. */
+  readonly from?: number | undefined;
+  /** Entries before this one, by number. */
+  readonly to?: number | undefined;
   readonly kind?: EntryKind | undefined;
   readonly client?: string | undefined;
   readonly type?: string | undefined;
@@ -24,7 +28,10 @@ export function* searchLog(
   filter: LogFilter,
   newest?: number,
 ): Generator<string, void, undefined> {
-  const ranges = timeRanges(database, filter.since, filter.until);
+  const { from = 0, to = Number.MAX_SAFE_INTEGER } = filter;
+  const ranges = timeRanges(database, filter.since, filter.until).map(
+    ([begin, end]) => [Math.max(begin, from), Math.min(end, to)] as const,
+  );
   const { sql, values } = conditions(filter);
   const select = `SELECT line FROM entries WHERE seq >= ? AND seq < ?${sql} ORDER BY seq`;
   if (newest === undefined) {

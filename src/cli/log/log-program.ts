@@ -5,10 +5,12 @@ import { EXIT, type Refusal, refusal } from "../../outcome.ts";
 import { commandLineProblem } from "../command-line-problem.ts";
 import { VERSION } from "../version.ts";
 import { addExportCommand } from "./export.ts";
+import { addInitCommand } from "./init.ts";
 import { addKeyCommands } from "./key.ts";
 import { addListCommand } from "./list.ts";
 import type { LogProgramContext, LogTools } from "./log-tools.ts";
 import { addProveCommand } from "./prove.ts";
+import { addReceiveCommand } from "./receive.ts";
 import { addShowCommand } from "./show.ts";
 import { DEFAULT_COPIES_DIRECTORY, locateState, type StateOptions } from "./state.ts";
 import { addTailCommand } from "./tail.ts";
@@ -23,6 +25,8 @@ const COMMANDS = [
   addVerifyCommand,
   addExportCommand,
   addKeyCommands,
+  addInitCommand,
+  addReceiveCommand,
 ] as const;
 
 const EXIT_HELP = `
