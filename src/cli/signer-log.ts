@@ -3,8 +3,8 @@ import { runLogProgram } from "./log/log-program.ts";
 import { Output } from "./log/output.ts";
 import { run, say } from "./run.ts";
 
-/** What of the environment says how to print; the launcher lets little else in. */
-const { NO_COLOR, TERM, COLUMNS } = process.env;
+/** What of the environment says how to print, and what sshd was asked for; the launcher lets little else in. */
+const { NO_COLOR, TERM, COLUMNS, SSH_ORIGINAL_COMMAND } = process.env;
 const { stdout, stderr } = process;
 
 const output = new Output(stdout, {
@@ -23,5 +23,12 @@ const complain = ({ code, reason }: Refusal): number => say("signer-log", code, 
 const note = (text: string): void => void stderr.write(`signer-log: ${text}\n`);
 
 void run("signer-log", () =>
-  runLogProgram(process.argv.slice(2), { output, now: new Date(), onProgress, complain, note }),
+  runLogProgram(process.argv.slice(2), {
+    output,
+    now: new Date(),
+    onProgress,
+    complain,
+    note,
+    sshOriginalCommand: SSH_ORIGINAL_COMMAND,
+  }),
 );

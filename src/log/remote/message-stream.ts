@@ -1,4 +1,3 @@
-import type { Readable } from "node:stream";
 import { Fault } from "../../outcome.ts";
 import { MAX_MESSAGE_BYTES, type Message, parseMessage } from "./message.ts";
 
@@ -7,7 +6,9 @@ import { MAX_MESSAGE_BYTES, type Message, parseMessage } from "./message.ts";
  * `remote-log-unavailable`; so does a last line without its newline. The end of the stream ends the generator.
  * Controlled by: the other side.
  */
-export async function* readMessages(source: Readable): AsyncGenerator<Message, void, undefined> {
+export async function* readMessages(
+  source: AsyncIterable<unknown>,
+): AsyncGenerator<Message, void, undefined> {
   let rest = Buffer.alloc(0);
   for await (const chunk of source) {
     rest = rest.length === 0 ? Buffer.from(chunk as Uint8Array) : Buffer.concat([rest, chunk as Uint8Array]);
