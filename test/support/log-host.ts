@@ -48,6 +48,8 @@ export class FakeLogHost {
   readonly received: Message[] = [];
   /** Connections so far. */
   connections = 0;
+  /** Is waited for when a question has begun. */
+  beforeAnswer: (question: Message) => Promise<unknown> = async () => undefined;
   twist: Twist = (message) => message;
   /** Ends after it has read so many messages of a connection. */
   endsAfterReading = Number.POSITIVE_INFINITY;
@@ -137,6 +139,7 @@ export class FakeLogHost {
       };
       for (;;) {
         const question = await next();
+        await this.beforeAnswer(question);
         for (const answer of await this.#answer(question, next)) if (!(await send(answer))) return;
       }
     } catch {

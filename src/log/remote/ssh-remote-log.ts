@@ -18,7 +18,7 @@ import type { RemoteLog } from "./remote-logs.ts";
 const FRESH_MS = 1_000;
 
 export interface SshRemoteLogOptions {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "verifier" | "source" | "acknowledge" | "acknowledgements">;
   /** Of the ledger: where the mark is put that stops signing. */
   readonly stateDirectory: string;
   readonly journal: Journal;
@@ -113,6 +113,8 @@ export class SshRemoteLog implements RemoteLog {
   async #stands(host: LogHost): Promise<boolean> {
     if (!host.isOpen) return false;
     if (performance.now() - this.#heardAt < FRESH_MS) return true;
+    // A third, so that there is time to connect anew.
+    const timer = setTimeout(() => host.close(), this.#source.timeoutMs / 3);
     try {
       await host.rootOf(host.size);
       this.#heardAt = performance.now();
@@ -120,6 +122,8 @@ export class SshRemoteLog implements RemoteLog {
     } catch (error) {
       if (error instanceof Fault && !this.#end.signal.aborted) return false;
       throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -229,7 +233,10 @@ export class SshRemoteLog implements RemoteLog {
 }
 
 /** What a witness has acknowledged of a log, as far as it was kept; undefined for nothing. */
-export function acknowledgedBy(witness: WitnessKey, ledger: Ledger): Acknowledgement | undefined {
+export function acknowledgedBy(
+  witness: WitnessKey,
+  ledger: Pick<Ledger, "acknowledgements">,
+): Acknowledgement | undefined {
   const wanted = encodeVerifierKey(witness);
   return ledger.acknowledgements().find(({ witness: found }) => encodeVerifierKey(found) === wanted);
 }
