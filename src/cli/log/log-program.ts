@@ -4,6 +4,7 @@ import { LogReader } from "../../log/log-reader.ts";
 import { EXIT, type Refusal, refusal } from "../../outcome.ts";
 import { commandLineProblem } from "../command-line-problem.ts";
 import { VERSION } from "../version.ts";
+import { addCompareCommand } from "./compare.ts";
 import { addExportCommand } from "./export.ts";
 import { addInitCommand } from "./init.ts";
 import { addKeyCommands } from "./key.ts";
@@ -11,6 +12,7 @@ import { addListCommand } from "./list.ts";
 import type { LogProgramContext, LogTools } from "./log-tools.ts";
 import { addProveCommand } from "./prove.ts";
 import { addReceiveCommand } from "./receive.ts";
+import { addRestoreCommand } from "./restore.ts";
 import { addShowCommand } from "./show.ts";
 import { DEFAULT_COPIES_DIRECTORY, locateState, type StateOptions } from "./state.ts";
 import { addTailCommand } from "./tail.ts";
@@ -23,6 +25,8 @@ const COMMANDS = [
   addShowCommand,
   addProveCommand,
   addVerifyCommand,
+  addCompareCommand,
+  addRestoreCommand,
   addExportCommand,
   addKeyCommands,
   addInitCommand,

@@ -90,7 +90,8 @@ function hasLog(directory: string): boolean {
 function forwarded(database: Database): Forwarded {
   try {
     const rows = database.all("SELECT collector, size FROM forwarded");
-    return new Map(rows.map(({ collector, size }) => [String(collector), Number(size)]));
+    const known = rows.filter(({ collector, size }) => collector !== "" && Number(size) >= 0);
+    return new Map(known.map(({ collector, size }) => [String(collector), Number(size)]));
   } catch (error) {
     if (isBroken(error)) return new Map();
     throw error;

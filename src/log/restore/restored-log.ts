@@ -12,7 +12,6 @@ import { BUSY_TIMEOUT_MS, LOG_FILE } from "../log-file.ts";
 import { writeLogDatabase } from "../log-folder.ts";
 import { nodeReader } from "../log-head.ts";
 import { LogReader } from "../log-reader.ts";
-import type { StoredEntry } from "../log-source.ts";
 import { treeRoot } from "../merkle.ts";
 import type { NoteSigner } from "../signed-note.ts";
 import { type SoundLog, verifyLog } from "../verify.ts";
@@ -34,6 +33,7 @@ export interface Restoration {
 }
 
 export interface RestoredLog {
+  /** The one that says so, the newest. */
   readonly entry: LogEntry;
   readonly verified: SoundLog;
 }
@@ -80,17 +80,17 @@ export async function writeRestoredLog(folder: string, restoration: Restoration)
 async function copyEntries(database: Database, restoration: Restoration): Promise<void> {
   const { copy, acknowledgement, signer, onProgress } = restoration;
   const { size } = acknowledgement.checkpoint;
-  for (let from = 0; from < size; from += ENTRIES_PER_COMMIT) {
-    const to = Math.min(size, from + ENTRIES_PER_COMMIT);
-    const entries: StoredEntry[] = [];
-    for await (const stored of copy.entries(from, to)) entries.push(stored);
-    database.exec("BEGIN IMMEDIATE");
-    const append = new StoredAppend(database, from, signer.verifier);
-    for (const stored of entries) append.append(parseStored(stored));
-    if (append.size !== to) throw new Contradiction(append.size, "the entry is missing");
-    database.exec("COMMIT");
-    onProgress?.(to, size);
+  database.exec("BEGIN IMMEDIATE");
+  const append = new StoredAppend(database, 0, signer.verifier);
+  for await (const stored of copy.entries(0, size)) {
+    append.append(parseStored(stored));
+    if (append.size % ENTRIES_PER_COMMIT !== 0) continue;
+    database.exec("COMMIT; BEGIN IMMEDIATE");
+    onProgress?.(append.size, size);
   }
+  if (append.size !== size) throw new Contradiction(append.size, "the entry is missing");
+  database.exec("COMMIT");
+  onProgress?.(size, size);
 }
 
 /** Head, acknowledgement, collectors, and the entry that says where all before it came from. */
