@@ -17,7 +17,7 @@ case $* in
   ;;
 esac
 
-# A tool, the Debian package that has it, and what runs it.
+# A tool, or a library that a tool loads; the Debian package that has it, and what runs it.
 tools() {
   cat <<'END'
 sshd      openssh-server          test demo
@@ -34,8 +34,18 @@ xz        xz-utils                test
 sq        sq                      test
 strace    strace                  test
 python3   python3                 test
-openssl   openssl                 bench
+openssl   openssl                 test bench
+rsyslogd  rsyslog                 test
+lmnsd_ossl.so rsyslog-openssl     test
+lmnsd_gtls.so rsyslog-gnutls      test
 END
+}
+
+present() {
+  case $1 in
+  *.so) [ -n "$(find /usr/lib /usr/lib64 -maxdepth 3 -name "$1" -print -quit 2>/dev/null)" ] ;;
+  *) PATH=$PATH:/usr/sbin command -v "$1" >/dev/null ;;
+  esac
 }
 
 npm_packages() {
@@ -62,7 +72,7 @@ runtime() {
 debian_packages() {
   local tool package purposes missing=() packages=()
   while read -r tool package purposes; do
-    if [[ " $purposes " != *" $purpose "* ]] || PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null; then continue; fi
+    if [[ " $purposes " != *" $purpose "* ]] || present "$tool"; then continue; fi
     missing+=("$tool")
     [[ " ${packages[*]-} " == *" $package "* ]] || packages+=("$package")
   done < <(tools)

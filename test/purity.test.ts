@@ -12,7 +12,7 @@ const PURE = [
   "src/request/*.ts",
   "src/openpgp/signature*.ts",
   "src/log/{log-entry,merkle,merkle-proof,checkpoint,signed-note,cosignature}.ts",
-  "src/log/remote/message.ts",
+  "src/log/remote/{message,syslog-message}.ts",
 ];
 
 /** Modules of Node that a pure part may use, and what of them; `true`: all. */

@@ -24,6 +24,7 @@ export class SyslogConnection {
   readonly #opened: Promise<void>;
   readonly #closed: Promise<void>;
   #timer: NodeJS.Timeout | undefined;
+  #limited = false;
   /** Whether this side has begun to end it. */
   #ending = false;
   /** Why the connection is of no use. */
@@ -35,7 +36,7 @@ export class SyslogConnection {
     this.#socket = connectTls(source);
     this.#opened = new Promise((resolve) => {
       this.#socket.once("secureConnect", () => {
-        clearTimeout(this.#timer);
+        if (!this.#limited) clearTimeout(this.#timer); // it may wait, idle, until there is something to send
         resolve();
       });
       this.#socket.once("close", resolve);
@@ -48,7 +49,7 @@ export class SyslogConnection {
     });
     this.#socket.once("close", () => clearTimeout(this.#timer));
     this.#socket.resume(); // a collector has nothing to say, but its end is awaited
-    this.limit();
+    this.#startTimer();
   }
 
   /** Whether it can be used, as far as is known. */
@@ -56,14 +57,10 @@ export class SyslogConnection {
     return this.#fault === undefined && !this.#ending && !this.#socket.destroyed;
   }
 
-  /** From now on everything has to happen within the configured timeout, or the connection is over. */
+  /** From now on, everything that is still to come has to happen within the configured timeout, or the connection is over. */
   limit(): void {
-    clearTimeout(this.#timer);
-    const { timeoutMs } = this.#source;
-    this.#timer = setTimeout(() => {
-      this.#fail(`did not take everything within ${timeoutMs} ms`);
-      this.#socket.destroy();
-    }, timeoutMs);
+    this.#limited = true;
+    this.#startTimer();
   }
 
   /** Resolves when the collector is authenticated. Its own refusal of this host may come later. */
@@ -93,8 +90,18 @@ export class SyslogConnection {
     clearTimeout(this.#timer);
     this.#ending = true;
     this.#socket.unref();
-    if (this.#socket.connecting) this.#socket.destroy();
+    if (!this.#socket.authorized) this.#socket.destroy();
     else this.#socket.end(() => this.#socket.destroy());
+  }
+
+  #startTimer(): void {
+    clearTimeout(this.#timer);
+    const { timeoutMs } = this.#source;
+    this.#timer = setTimeout(() => {
+      const what = this.#socket.authorized ? "take everything" : "answer";
+      this.#fail(`did not ${what} within ${timeoutMs} ms`);
+      this.#socket.destroy();
+    }, timeoutMs);
   }
 
   #check(): void {
@@ -122,6 +129,7 @@ export async function checkCollector(source: SyslogSource): Promise<Fault | unde
   let connection: SyslogConnection | undefined;
   try {
     connection = new SyslogConnection(source);
+    connection.limit();
     await connection.send([]);
     return undefined;
   } catch (error) {

@@ -56,13 +56,12 @@ export class SyslogRemoteLog implements RemoteLog {
    * senders at once may send an entry twice; none leaves one out.
    */
   async deliver(size: number): Promise<void> {
+    if (this.#ledger.forwardedSize(this.name) >= size) return;
     const connection = this.#connect();
     connection.limit();
     try {
       await connection.opened();
-      const from = this.#ledger.forwardedSize(this.name);
-      if (from >= size) return;
-      const to = await this.#send(connection, from);
+      const to = await this.#send(connection);
       this.#ledger.recordForwarded(this.name, to);
       if (to < size) {
         throw new Fault(
@@ -84,15 +83,16 @@ export class SyslogRemoteLog implements RemoteLog {
     return this.#connection;
   }
 
-  /** Sends entries from `from` on, and the checkpoint of all up to the last of them; how many the collector then has. */
-  async #send(connection: SyslogConnection, from: number): Promise<number> {
+  /** Sends what the collector lacks now, and the checkpoint of all up to the last of it; how many entries it then has. */
+  async #send(connection: SyslogConnection): Promise<number> {
+    const from = this.#ledger.forwardedSize(this.name);
     const log = this.#ledger.source();
     try {
       if (from > log.size) {
         throw new Fault("log-broken", `the collector was sent ${from} entries, the log has ${log.size}`);
       }
       const to = Math.min(log.size, from + this.#maxEntries);
-      await connection.send(chunks(frames(log, from, to)));
+      if (from < to) await connection.send(chunks(frames(log, from, to)));
       return to;
     } finally {
       log.close();
