@@ -103,7 +103,7 @@ export async function connectSsh(remote: SshRemoteLog, signal: AbortSignal): Pro
       keepaliveInterval: KEEPALIVE_MS,
     } as ConnectConfig);
   } catch (error) {
-    fail(noAnswer(remote.name, "key and host_key are to be of types that ssh2 knows", error));
+    fail(noAnswer(remote.name, refusalOf(error, remote), error));
   }
   try {
     return connection(await promise, client, socket, broken.signal);
@@ -137,6 +137,13 @@ function readPrivateKey({ name, keyFile }: SshRemoteLog): Buffer {
   } catch (error) {
     throw noAnswer(name, "the key that logs into it cannot be read", error);
   }
+}
+
+/** Why ssh2 did not even begin. */
+function refusalOf(error: unknown, { hostKey }: SshRemoteLog): string {
+  if (/privateKey/.test(String(error)))
+    return "the key that logs into it is no OpenSSH key without a passphrase";
+  return `host keys of type ${quoted(hostKey.type)} are not supported`;
 }
 
 /** An RSA key signs with SHA-2 (RFC 8332 §3), never with SHA-1. */
