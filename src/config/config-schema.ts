@@ -112,7 +112,7 @@ const syslogRemoteLog = v.strictObject({
   certificate: v.optional(absolutePath),
   key: v.optional(absolutePath),
   required: v.optional(
-    v.literal(false, "syslog acknowledges nothing, so it cannot be required: only false"),
+    v.literal(false, "expected false: syslog acknowledges nothing, so that no signature can wait for it"),
     false,
   ),
   timeout: v.optional(remoteTimeout, "10 s"),
