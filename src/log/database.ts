@@ -1,6 +1,7 @@
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { Fault } from "../outcome.ts";
+import { WHEN_BROKEN } from "./halt.ts";
 
 /** One row, its columns by name. */
 export type Row = Readonly<Record<string, SQLOutputValue>>;
@@ -96,6 +97,8 @@ function faultOf(error: unknown): unknown {
   if (NOT_DURABLE.has(code))
     return new Fault("log-not-durable", "the log's files cannot be read and written", { cause: error });
   if (BROKEN.has(code))
-    return new Fault("log-broken", "the log is no sound database of this program", { cause: error });
+    return new Fault("log-broken", `the log is no sound database of this program; ${WHEN_BROKEN}`, {
+      cause: error,
+    });
   return error;
 }

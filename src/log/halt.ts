@@ -20,6 +20,9 @@ export const HALT_FILE = "halted";
 /** A folder of this name says that a log is being put in place of another (`signer-log restore`). */
 export const REPLACING_DIRECTORY = "replacing";
 
+/** How a message ends that a client may see: what an administrator does next. */
+export const WHEN_BROKEN = 'see "When the log is broken" in signer-log(1)';
+
 /** Longest mark that is read, in characters. */
 const MAX_LENGTH = 2048;
 
@@ -71,8 +74,5 @@ export function refuseHalted(directory: string): void {
   }
   const reason = haltReason(directory);
   if (reason === undefined) return;
-  throw new Fault(
-    "log-broken",
-    `signing was stopped at ${reason}; see "When the log is broken" in signer-log(1)`,
-  );
+  throw new Fault("log-broken", `signing was stopped at ${reason}; ${WHEN_BROKEN}`);
 }

@@ -31,12 +31,12 @@ function refuseExisting(directory: string): void {
     case "log-without-key":
       throw new Fault(
         "log-broken",
-        "the state directory holds a log without its key; no new one is made beside it",
+        "the state directory holds a log without its key: no new one is made beside it, restore log.key from the backup",
       );
     case "key-without-log":
       throw new Fault(
         "log-broken",
-        "the state directory holds a log key without its log; no new one is made beside it",
+        "the state directory holds a log key without its log: no new one is made beside it, signer-log restore puts it back from a copy",
       );
   }
 }

@@ -99,7 +99,8 @@ export function ledgerQueries(database: Database): LedgerQueries {
 
     newest() {
       const row = database.get("SELECT seq, time FROM entries ORDER BY seq DESC LIMIT 1");
-      if (row === undefined) throw new Fault("log-broken", "the log has no entry");
+      if (row === undefined)
+        throw new Fault("log-broken", "the log has no entry; signer-log verify says more");
       return { seq: Number(row["seq"]), time: new Date(String(row["time"])) };
     },
   };
@@ -131,6 +132,10 @@ function isSame(entry: SignedEntry, what: SameRequest): boolean {
 /** The entry of a row with a `line`; Fault `log-broken` where it is none, or of another kind. */
 function entryOfKind<K extends EntryKind>(kind: K, row: Row): LogEntry & { readonly kind: K } {
   const entry = parseLogEntry(String(row["line"]));
-  if (entry?.kind !== kind) throw new Fault("log-broken", `the log holds a line that is no ${kind} entry`);
+  if (entry?.kind !== kind)
+    throw new Fault(
+      "log-broken",
+      `the log holds a line that is no ${kind} entry; signer-log verify says more`,
+    );
   return entry as LogEntry & { readonly kind: K };
 }

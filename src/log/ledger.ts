@@ -3,7 +3,7 @@ import { type Acknowledgement, readAcknowledgements, storeAcknowledgement } from
 import { signCheckpoint, type TreeHead } from "./checkpoint.ts";
 import type { Database } from "./database.ts";
 import { readForwarded, storeForwarded } from "./forwarded.ts";
-import { refuseHalted } from "./halt.ts";
+import { refuseHalted, WHEN_BROKEN } from "./halt.ts";
 import { createState } from "./ledger-creation.ts";
 import { type LedgerQueries, ledgerQueries } from "./ledger-queries.ts";
 import {
@@ -80,7 +80,10 @@ export class Ledger {
     }
     this.#signer = readLogKey(directory, verifier.name);
     if (encodeVerifierKey(this.#signer.verifier) !== encodeVerifierKey(verifier)) {
-      throw new Fault("log-broken", "the log key is not the one that the log began with");
+      throw new Fault(
+        "log-broken",
+        "the log key is not the one that the log began with: restore log.key from the backup",
+      );
     }
     database.exec("BEGIN");
     this.#head = readHead(database, verifier);
@@ -249,7 +252,10 @@ export class Ledger {
     const head = readHead(this.#database);
     const { size, root } = this.#head;
     if (head.size < size || (head.size === size && Buffer.compare(head.root, root) !== 0)) {
-      throw new Fault("log-broken", "the log is not the continuation of what it was a moment ago");
+      throw new Fault(
+        "log-broken",
+        `the log is not the continuation of what it was a moment ago; ${WHEN_BROKEN}`,
+      );
     }
     return head;
   }

@@ -2,6 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../outcome.ts";
 import { Database } from "./database.ts";
+import { WHEN_BROKEN } from "./halt.ts";
 import { APPLICATION_ID, SCHEMA_VERSION } from "./ledger-schema.ts";
 import { LOG_KEY_FILE } from "./log-key.ts";
 
@@ -62,7 +63,7 @@ function missing(directory: string, cause: Fault): Fault {
   return stateKind(directory) === "key-without-log"
     ? new Fault(
         "no-state",
-        "the state directory holds a log key and no log: it was removed, or its disk is not mounted",
+        "the state directory holds a log key and no log: its disk is not mounted, or it was removed and signer-log restore puts it back from a copy",
         { cause },
       )
     : new Fault("no-state", `${directory} holds no log: signer init makes one`, { cause });
@@ -71,12 +72,12 @@ function missing(directory: string, cause: Fault): Fault {
 function checkVersion(database: Database): void {
   const application = database.get("PRAGMA application_id")?.["application_id"];
   if (application !== APPLICATION_ID)
-    throw new Fault("log-broken", "the log's file is not one of this program");
+    throw new Fault("log-broken", `the log's file is not one of this program; ${WHEN_BROKEN}`);
   const version = database.get("PRAGMA user_version")?.["user_version"];
   if (version !== SCHEMA_VERSION) {
     throw new Fault(
       "log-broken",
-      `the log is of version ${version}, this program reads version ${SCHEMA_VERSION}`,
+      `the log is of version ${version}, this program reads version ${SCHEMA_VERSION}; ${WHEN_BROKEN}`,
     );
   }
 }

@@ -45,7 +45,11 @@ function parseLogKey(pem: Buffer, origin: string): NoteSigner {
   try {
     return noteSigner(createPrivateKey(pem), origin);
   } catch (cause) {
-    throw new Fault("log-broken", "the log key is not an Ed25519 private key in PEM", { cause });
+    throw new Fault(
+      "log-broken",
+      "the log key is not an Ed25519 private key in PEM: restore log.key from the backup",
+      { cause },
+    );
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { readConfigFile } from "../../config/config-file.ts";
 import { type Comparison, compareLog, type Difference } from "../../log/compare.ts";
+import { WHEN_BROKEN } from "../../log/halt.ts";
 import { LogReader } from "../../log/log-reader.ts";
 import { type HeldCopy, openCopyDirectory } from "../../log/restore/held-copy.ts";
 import { openLogHostCopy } from "../../log/restore/log-host-copy.ts";
@@ -142,7 +143,7 @@ function judge({ kind, logSize, copySize, common, difference }: Comparison, copy
     case "contradiction":
       throw new Fault(
         "log-broken",
-        `entry ${difference?.seq ?? common} of the log is another one in ${copy.what}: see "When the log is broken" in signer-log(1)`,
+        `entry ${difference?.seq ?? common} of the log is another one in ${copy.what}: ${WHEN_BROKEN}`,
       );
   }
 }

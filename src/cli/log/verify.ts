@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { type Checkpoint, openCheckpoint } from "../../log/checkpoint.ts";
 import type { WitnessKey } from "../../log/cosignature.ts";
+import { halt, WHEN_BROKEN } from "../../log/halt.ts";
 import type { LogReader } from "../../log/log-reader.ts";
 import { isTlogProof, MAX_PROOF_BYTES, parseTlogProof } from "../../log/proof/tlog-proof.ts";
 import { encodeVerifierKey, parseSignedNote, type VerifierKey } from "../../log/signed-note.ts";
@@ -9,6 +10,7 @@ import { Fault, isRefusal, type Refusal, refusal } from "../../outcome.ts";
 import { readGivenText, readLogKeyOption, readWitnessKeyOption } from "./given-file.ts";
 import type { LogTools } from "./log-tools.ts";
 import { type Output, printable } from "./output.ts";
+import { locateState } from "./state.ts";
 import { type VerifyProofOptions, verifyProof } from "./verify-proof.ts";
 
 export interface VerifyCommandOptions extends VerifyProofOptions {
@@ -26,6 +28,9 @@ interface VerifyLogOptions {
   readonly key: VerifierKey | undefined;
   readonly witnesses: readonly WitnessKey[];
   readonly quiet: boolean;
+  /** The folder that the log is in. */
+  readonly directory: string;
+  readonly now: Date;
   /** Shows how far it is; undefined where nobody watches. */
   readonly onProgress: ((done: number, size: number) => void) | undefined;
 }
@@ -41,18 +46,18 @@ async function verifyWholeLog(
   const checkpoint =
     options.checkpoint === undefined ? undefined : readCheckpointFile(options.checkpoint, verifier);
   if (isRefusal(checkpoint)) return checkpoint;
+  const evidence = { verifier, ...(checkpoint === undefined ? {} : { checkpoint }) };
   const result = verifyLog(reader, {
-    verifier,
+    ...evidence,
     witnesses: options.witnesses,
-    ...(checkpoint === undefined ? {} : { checkpoint }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
   options.onProgress?.(reader.size, reader.size);
   if (result.kind === "broken") {
-    throw new Fault(
-      "log-broken",
-      result.seq === undefined ? result.what : `entry ${result.seq}: ${result.what}`,
-    );
+    const what = result.seq === undefined ? result.what : `entry ${result.seq}: ${result.what}`;
+    // That a witness which was asked for cosigned nothing is no fault of the log.
+    const isBroken = options.witnesses.length === 0 || verifyLog(reader, evidence).kind === "broken";
+    throw new Fault("log-broken", isBroken ? stopSigning(reader, what, options) : what);
   }
   if (options.quiet) return undefined;
   const facts = [
@@ -79,6 +84,23 @@ async function verifyWholeLog(
   }
   await output.flush();
   return undefined;
+}
+
+/**
+ * On the signing host itself, stops signing because of what verification found, until an administrator has looked; elsewhere
+ * nothing. Returns the message.
+ */
+function stopSigning(reader: LogReader, what: string, { key, directory, now }: VerifyLogOptions): string {
+  const held = reader.heldVerifier();
+  if (held === undefined || (key !== undefined && encodeVerifierKey(key) !== encodeVerifierKey(held)))
+    return what;
+  try {
+    halt(directory, `by signer-log verify: ${what}`, now);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return `${what}; ${error.message}: stop signing by hand`;
+  }
+  return `${what}; signing is stopped: ${WHEN_BROKEN}`;
 }
 
 /** `signer-log checkpoint`: the newest one, where the log's key signed it; a note that it did not could hold anything. */
@@ -153,7 +175,7 @@ Examples:
 async function verify(
   proof: string | undefined,
   options: VerifyCommandOptions,
-  { withLog, finish, output, onProgress }: LogTools,
+  { withLog, finish, output, onProgress, where, now }: LogTools,
 ): Promise<void> {
   const impossible = impossibleTogether(proof, options);
   if (impossible !== undefined) return finish(refusal("bad-request", impossible));
@@ -164,9 +186,10 @@ async function verify(
   if (proof !== undefined && key !== undefined)
     return finish(await verifyProof(proof, { log: key, witnesses }, options, output));
   const { checkpoint, quiet = false } = options;
-  return withLog((reader) =>
-    verifyWholeLog(reader, { checkpoint, key, witnesses, quiet, onProgress }, output),
-  );
+  return withLog((reader) => {
+    const place = { directory: locateState(where()), now };
+    return verifyWholeLog(reader, { checkpoint, key, witnesses, quiet, onProgress, ...place }, output);
+  });
 }
 
 /** What is wrong with the options as a whole; undefined where nothing is. */
