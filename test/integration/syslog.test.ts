@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -37,8 +37,8 @@ timeout = "1 s"
   return makeSigningHost(cleanup, { settings: `journal = "${journal}"`, rules: `${ANY_RULES}${remoteLog}` });
 }
 
-function collector(port = 0): Promise<Collector> {
-  return startRsyslog(cleanup, { ...certificate, caFile: authority.caFile, port });
+function collector(): Promise<Collector> {
+  return startRsyslog(cleanup, { ...certificate, caFile: authority.caFile });
 }
 
 function offer(host: SigningHostUnderTest, seed: number) {
@@ -79,7 +79,9 @@ describe("signer accept with a syslog collector", () => {
       `the syslog collector localhost:${port} does not listen`,
     );
 
-    const second = await collector(port);
+    const second = await collector();
+    const config = await readFile(host.configFile, "utf8");
+    await writeFile(host.configFile, config.replace(`port = ${port}`, `port = ${second.port}`));
     expect(outcome(await offer(host, 2))).toBe("signed");
     await second.stop();
     const texts = await second.texts();

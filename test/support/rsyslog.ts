@@ -9,8 +9,6 @@ import { tempDir } from "./temp-dir.ts";
 
 export interface RsyslogOptions extends CertificateFiles {
   readonly caFile: string;
-  /** A free one where left out. */
-  readonly port?: number;
   /** The library of its TLS: OpenSSL's where left out. */
   readonly driver?: "ossl" | "gtls";
   /** Whether a sender has to show a certificate of the CA; false where left out. */
@@ -32,7 +30,7 @@ export interface Collector {
 export async function startRsyslog(cleanup: Cleanup, options: RsyslogOptions): Promise<Collector> {
   const folder = await tempDir(cleanup);
   const file = (name: string) => join(folder, name);
-  const { port = 0, driver = "ossl", asksForCertificate = false } = options;
+  const { driver = "ossl", asksForCertificate = false } = options;
   const config = `
 global(
   workDirectory="${folder}" maxMessageSize="64k" defaultNetstreamDriver="${driver}"
@@ -53,7 +51,7 @@ ruleset(name="arrived") {
   action(type="omfile" file="${file("texts")}" template="text" fileCreateMode="0600")
   action(type="omfile" file="${file("headers")}" template="header" fileCreateMode="0600")
 }
-input(type="imtcp" address="127.0.0.1" port="${port}" listenPortFileName="${file("port")}" ruleset="arrived")
+input(type="imtcp" address="127.0.0.1" port="0" listenPortFileName="${file("port")}" ruleset="arrived")
 syslog.* action(type="omfile" file="${file("own")}")
 `;
   await writeFile(file("rsyslog.conf"), config);
