@@ -223,6 +223,8 @@ export class Ledger {
     this.#inTransaction = true;
     try {
       this.#database.exec("BEGIN IMMEDIATE");
+      // Asked again: a request may have taken an hour since the log was opened.
+      refuseHalted(this.#directory);
       const head = this.#readHead();
       const handle = startTransaction(this.#database, head, timeOf(head.lastTime));
       const { transaction, grew } = handle;

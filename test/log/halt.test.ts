@@ -41,6 +41,14 @@ describe("the mark that stops signing", () => {
     expect(await faultCode(() => Ledger.open(directory))).toBe("log-broken");
   });
 
+  test("stops what was under way as well: nothing is logged from then on", async () => {
+    const { ledger, directory } = freshLedger();
+    halt(directory, "the log was rolled back", at(HOUR));
+    expect(await faultCode(() => sign(ledger, at(DAY)))).toBe("log-broken");
+    rmSync(join(directory, "halted"));
+    expect((await sign(ledger, at(DAY))).entry.seq).toBe(1);
+  });
+
   test("goes when an administrator removes the file, and not before", async () => {
     const { ledger, directory } = freshLedger();
     ledger.close();
