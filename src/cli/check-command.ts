@@ -3,6 +3,7 @@ import { findAccount } from "../check/account.ts";
 import { checkFiles } from "../check/check-files.ts";
 import { checkKeys } from "../check/check-keys.ts";
 import { checkLog } from "../check/check-log.ts";
+import { checkRemoteLogs } from "../check/check-remote-logs.ts";
 import { checkSshd } from "../check/check-sshd.ts";
 import { type Finding, ok, problem } from "../check/finding.ts";
 import type { Config } from "../config/config.ts";
@@ -50,6 +51,7 @@ async function examine(options: CheckOptions): Promise<readonly Finding[]> {
     ...checkFiles(config, options.config, account),
     ...(await checkKeys(config, now)),
     ...checkLog(config, now),
+    ...(await checkRemoteLogs(config, account)),
     ...(account === undefined
       ? [
           problem(

@@ -11,6 +11,7 @@ import { addKeyCommands } from "./key.ts";
 import { addListCommand } from "./list.ts";
 import type { LogProgramContext, LogTools } from "./log-tools.ts";
 import { addProveCommand } from "./prove.ts";
+import { addPushCommand } from "./push.ts";
 import { addReceiveCommand } from "./receive.ts";
 import { addRestoreCommand } from "./restore.ts";
 import { addShowCommand } from "./show.ts";
@@ -29,6 +30,7 @@ const COMMANDS = [
   addRestoreCommand,
   addExportCommand,
   addKeyCommands,
+  addPushCommand,
   addInitCommand,
   addReceiveCommand,
 ] as const;
