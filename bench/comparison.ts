@@ -45,5 +45,6 @@ function cells({ what, peer, oursMs, peerMs, aim, peakBytes }: Comparison): read
 }
 
 function time(ms: number): string {
+  if (ms < 10) return `${ms.toFixed(2)} ms`;
   return ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(2)} s`;
 }

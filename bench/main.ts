@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- database | files | image …]`: how long requests take, next to programs that do a part of the work, measured
+ * `npm run bench [-- database | files | image | log | verify …]`: how long requests, and work on a long log, take, next to programs that do a part of the work, measured
  * in turns in the same run. The table is for people: nothing fails because a machine is slow.
  */
 import { cpus, loadavg } from "node:os";
@@ -8,6 +8,8 @@ import { acceptDatabase } from "./accept-database.ts";
 import { type Comparison, table } from "./comparison.ts";
 import { acceptFilesDatabase } from "./files-database.ts";
 import { acceptImage } from "./image.ts";
+import { largeLog } from "./log/large-log.ts";
+import { verifyLogs } from "./log/log-verification.ts";
 import { makeSigners, type Signers } from "./signing.ts";
 
 const LINES: Readonly<
@@ -16,6 +18,8 @@ const LINES: Readonly<
   database: acceptDatabase,
   files: acceptFilesDatabase,
   image: acceptImage,
+  log: largeLog,
+  verify: verifyLogs,
 };
 
 const wanted = process.argv.slice(2);

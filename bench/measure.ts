@@ -35,6 +35,23 @@ export function measure(
   return times;
 }
 
+/** Like {@link measure}, for calls within this process. */
+export async function measureCalls(
+  calls: Readonly<Record<string, () => Promise<void>>>,
+  runs: number,
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const times = new Map<string, number[]>(Object.keys(calls).map((name) => [name, []]));
+  for (let run = 0; run <= runs; run++) {
+    for (const [name, call] of Object.entries(calls)) {
+      const start = process.hrtime.bigint();
+      await call();
+      const end = process.hrtime.bigint();
+      if (run > 0) times.get(name)?.push(Number(end - start) / 1e6);
+    }
+  }
+  return times;
+}
+
 function runOnce({ command, args, env, stdin = "/dev/null" }: Program): number {
   const input = openSync(stdin, "r");
   try {
