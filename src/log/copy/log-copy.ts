@@ -137,8 +137,9 @@ export class LogCopy {
     const checkpoint = this.#openNote(append.note);
     if (checkpoint === undefined || checkpoint.size !== append.to)
       return refusal("bad-request", `expected a checkpoint of ${append.to} entries, signed by the log alone`);
-    if (append.entries.length !== append.to - append.from)
-      return refusal("bad-request", `expected ${append.to - append.from} entries`);
+    const inOrder = append.entries.every(({ seq }, index) => seq === append.from + index);
+    if (append.entries.length !== append.to - append.from || !inOrder)
+      return refusal("bad-request", `expected entries ${append.from} to ${append.to - 1}, in order`);
     let entries: readonly WholeEntry[];
     try {
       entries = append.entries.map(parseStored);
@@ -266,6 +267,7 @@ export class LogCopy {
 
   /** Both ends of the copy, in a transaction: entries, tree, the log's head and the own cosigned one must be of one size and root. */
   #readHead(): CopyHead {
+    if (!this.#isInPlace()) throw new Fault("log-broken", "another file is in the place of the copy's");
     const { size, root } = this.#isEmpty() ? EMPTY : readHead(this.#database, this.verifier);
     const acknowledgement = this.#readAcknowledgement();
     const found: CopyHead = { size, root, acknowledgement };
@@ -279,6 +281,14 @@ export class LogCopy {
       throw new Fault("log-broken", "the copy is not the continuation of what it was a moment ago");
     this.#seen = found;
     return found;
+  }
+
+  #isInPlace(): boolean {
+    try {
+      return logInode(this.#directory) === this.#inode;
+    } catch {
+      return false;
+    }
   }
 
   /** Whether nothing was ever stored; parts of a log are no empty one. */

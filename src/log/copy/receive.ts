@@ -19,14 +19,20 @@ import type { LogCopy } from "./log-copy.ts";
 
 /** The receiver's side of the remote log's protocol (docs/FORMATS.md, "Remote log"), over any two streams. */
 
-export interface ReceiveTimes {
+export interface ReceiveBounds {
   /** The wait for a question, in ms: as long as the sender reads and decides. */
   readonly idleMs: number;
   /** The wait for the next message of an append, or for an answer to be taken, in ms. */
   readonly messageMs: number;
+  /** Bytes of all lines of one append. */
+  readonly maxAppendBytes: number;
 }
 
-export const RECEIVE_TIMES: ReceiveTimes = { idleMs: 15 * 60_000, messageMs: 60_000 };
+export const RECEIVE_BOUNDS: ReceiveBounds = {
+  idleMs: 15 * 60_000,
+  messageMs: 60_000,
+  maxAppendBytes: MAX_APPEND_BYTES,
+};
 
 export interface Receiver {
   /** Opens the copy; what it throws is told to the sender. */
@@ -35,18 +41,18 @@ export interface Receiver {
   readonly source: Readable;
   readonly sink: Writable;
   readonly now: () => Date;
-  readonly times?: ReceiveTimes;
+  readonly bounds?: ReceiveBounds;
 }
 
 /**
  * Serves one sender until it ends its stream: says hello, and answers appends and questions, one after the other. An append
- * is read whole, at most {@link MAX_APPEND_BYTES}, before anybody's lock is taken. The first that goes wrong is told to the sender as
+ * is read whole, within its bounds, before anybody's lock is taken. The first that goes wrong is told to the sender as
  * `failed` or `conflict`, and is the end: a refusal is returned (`bad-request`, `truncated`, `timed-out`, `bad-proof` for a conflict), everything
  * else is thrown. Both streams are given up.
  */
 export async function receive(receiver: Receiver): Promise<Refusal | undefined> {
-  const { open, source, sink, now, times = RECEIVE_TIMES } = receiver;
-  const line = new Line(source, sink, times);
+  const { open, source, sink, now, bounds = RECEIVE_BOUNDS } = receiver;
+  const line = new Line(source, sink, bounds);
   let copy: LogCopy | undefined;
   try {
     copy = open();
@@ -166,37 +172,40 @@ class Line {
   readonly #messages: AsyncGenerator<Message, void, undefined>;
   readonly #source: Readable;
   readonly #sink: Writable;
-  readonly #times: ReceiveTimes;
+  readonly #bounds: ReceiveBounds;
   /** Bytes that came since the last question. */
   #received = 0;
 
-  constructor(source: Readable, sink: Writable, times: ReceiveTimes) {
+  constructor(source: Readable, sink: Writable, bounds: ReceiveBounds) {
     this.#source = source;
     this.#sink = sink;
-    this.#times = times;
-    sink.on("error", () => undefined); // the one who writes gets it
+    this.#bounds = bounds;
+    // Who reads and who writes gets it; one that comes in between is no bug.
+    source.on("error", () => undefined);
+    sink.on("error", () => undefined);
     this.#messages = readMessages(this.#counted());
   }
 
   /** The next question; undefined where the sender has ended its stream. */
   async question(): Promise<Message | undefined> {
     this.#received = 0;
-    return await this.#read(this.#times.idleMs);
+    return await this.#read(this.#bounds.idleMs);
   }
 
   /** The next message of an append. */
   async next(): Promise<Message> {
-    const message = await this.#read(this.#times.messageMs);
+    const message = await this.#read(this.#bounds.messageMs);
     if (message === undefined)
       throw new Refused("truncated", "the sender went away in the middle of an append");
-    if (this.#received <= MAX_APPEND_BYTES) return message;
-    throw new Refused("bad-request", `expected appends of at most ${encodeSize(MAX_APPEND_BYTES)}`);
+    const { maxAppendBytes } = this.#bounds;
+    if (this.#received <= maxAppendBytes) return message;
+    throw new Refused("bad-request", `expected appends of at most ${encodeSize(maxAppendBytes)}`);
   }
 
   /** Writes a message and waits until it is taken. Fault `reply-not-delivered` where the sender is gone. */
   async send(message: ReceiverMessage): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const late = setTimeout(() => reject(timedOut(this.#times.messageMs)), this.#times.messageMs);
+    const late = setTimeout(() => reject(timedOut(this.#bounds.messageMs)), this.#bounds.messageMs);
     this.#sink.write(`${encodeMessage(message)}\n`, (cause) =>
       cause ? reject(new Fault("reply-not-delivered", "the sender is gone", { cause })) : resolve(),
     );
