@@ -70,11 +70,11 @@ export interface AcknowledgedLog {
   /** Number of entries; all nodes of their tree have been verified. */
   readonly size: number;
   readonly verifier: VerifierKey;
-  /** Of each of them an acknowledgement must be there. */
+  /** Whose acknowledgements are wanted. */
   readonly witnesses: readonly WitnessKey[];
 }
 
-/** Every head that a witness cosigned is one of this log; returns those of `witnesses`, in their order. */
+/** Every head that a witness cosigned is one of this log; returns those of `witnesses` that are there, in their order. */
 export function checkAcknowledgements(log: AcknowledgedLog): readonly Acknowledgement[] {
   const found = new Map<string, Acknowledgement>();
   const wanted = new Set(log.witnesses.map(encodeVerifierKey));
@@ -82,11 +82,9 @@ export function checkAcknowledgements(log: AcknowledgedLog): readonly Acknowledg
     const acknowledgement = acknowledgementOf(row, log);
     if (wanted.has(String(row["witness"]))) found.set(String(row["witness"]), acknowledgement);
   }
-  return log.witnesses.map((witness) => {
-    const acknowledgement = found.get(encodeVerifierKey(witness));
-    if (acknowledgement !== undefined) return acknowledgement;
-    throw new Contradiction(undefined, `there is no head that the witness ${quoted(witness.name)} cosigned`);
-  });
+  return log.witnesses
+    .map((witness) => found.get(encodeVerifierKey(witness)))
+    .filter((acknowledgement) => acknowledgement !== undefined);
 }
 
 function acknowledgementOf(row: Row, { database, size, verifier }: AcknowledgedLog): Acknowledgement {

@@ -25,7 +25,7 @@ export interface VerifyOptions {
   readonly verifier: VerifierKey;
   /** A checkpoint kept elsewhere, its signature verified: the log must continue it. */
   readonly checkpoint?: Checkpoint;
-  /** Witnesses of each of which a cosigned head must be kept beside the log; all that are kept are verified anyway. */
+  /** Witnesses whose newest cosigned heads are wanted; whatever is kept beside the log is verified anyway. */
   readonly witnesses?: readonly WitnessKey[];
   /** Told now and then how many of how many entries are done. */
   readonly onProgress?: (done: number, size: number) => void;
@@ -41,7 +41,7 @@ export interface SoundLog {
   readonly signatures: number;
   readonly privateRecords: number;
   readonly packageLists: number;
-  /** The newest head that each of the given witnesses cosigned, in their order. */
+  /** The newest head that each of the given witnesses cosigned, where there is one, in their order. */
   readonly acknowledgements: readonly Acknowledgement[];
 }
 

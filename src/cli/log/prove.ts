@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { renameSync, rmSync } from "node:fs";
+import { lstatSync, renameSync, rmSync } from "node:fs";
 import type { Command } from "commander";
 import { writeNewFile } from "../../log/durable-file.ts";
 import { type LogEntry, parseLogEntry } from "../../log/log-entry.ts";
@@ -65,14 +65,19 @@ function vouching({ size, witnesses }: VouchedHead, seq: number): string {
     : `${what}, cosigned by ${witnesses.map((name) => quoted(name, 255)).join(", ")}`;
 }
 
-/** Replaces the file as a whole, or leaves it as it is. Fault `reply-not-delivered` where it cannot be written. */
+/**
+ * Replaces the file as a whole, or leaves it as it is. Fault `reply-not-delivered` where it cannot be written, or is there and
+ * no file: root can put one in the place of a device.
+ */
 function writeProof(file: string, text: string): void {
   const temporary = `${file}.${randomUUID()}.tmp`;
   try {
+    if (lstatSync(file, { throwIfNoEntry: false })?.isFile() === false)
+      throw new TypeError("no regular file");
     writeNewFile(temporary, text);
     renameSync(temporary, file);
   } catch (cause) {
     rmSync(temporary, { force: true });
-    throw new Fault("reply-not-delivered", `${quoted(file, 255)} cannot be written`, { cause });
+    throw new Fault("reply-not-delivered", `${quoted(file, 255)} cannot be written as a file`, { cause });
   }
 }

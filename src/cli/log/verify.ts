@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { Acknowledgement } from "../../log/acknowledgements.ts";
 import { type Checkpoint, openCheckpoint } from "../../log/checkpoint.ts";
 import type { WitnessKey } from "../../log/cosignature.ts";
 import { halt, WHEN_BROKEN } from "../../log/halt.ts";
@@ -6,7 +7,7 @@ import type { LogReader } from "../../log/log-reader.ts";
 import { isTlogProof, MAX_PROOF_BYTES, parseTlogProof } from "../../log/proof/tlog-proof.ts";
 import { encodeVerifierKey, parseSignedNote, type VerifierKey } from "../../log/signed-note.ts";
 import { verifyLog } from "../../log/verify.ts";
-import { Fault, isRefusal, type Refusal, refusal } from "../../outcome.ts";
+import { Fault, isRefusal, quoted, type Refusal, refusal } from "../../outcome.ts";
 import { readGivenText, readLogKeyOption, readWitnessKeyOption } from "./given-file.ts";
 import type { LogTools } from "./log-tools.ts";
 import { type Output, printable } from "./output.ts";
@@ -46,19 +47,18 @@ async function verifyWholeLog(
   const checkpoint =
     options.checkpoint === undefined ? undefined : readCheckpointFile(options.checkpoint, verifier);
   if (isRefusal(checkpoint)) return checkpoint;
-  const evidence = { verifier, ...(checkpoint === undefined ? {} : { checkpoint }) };
   const result = verifyLog(reader, {
-    ...evidence,
+    verifier,
     witnesses: options.witnesses,
+    ...(checkpoint === undefined ? {} : { checkpoint }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
   options.onProgress?.(reader.size, reader.size);
   if (result.kind === "broken") {
     const what = result.seq === undefined ? result.what : `entry ${result.seq}: ${result.what}`;
-    // That a witness which was asked for cosigned nothing is no fault of the log.
-    const isBroken = options.witnesses.length === 0 || verifyLog(reader, evidence).kind === "broken";
-    throw new Fault("log-broken", isBroken ? stopSigning(reader, what, options) : what);
+    throw new Fault("log-broken", stopSigning(reader, what, options));
   }
+  expectAcknowledged(options.witnesses, result.acknowledgements);
   if (options.quiet) return undefined;
   const facts = [
     ["origin", verifier.name],
@@ -84,6 +84,24 @@ async function verifyWholeLog(
   }
   await output.flush();
   return undefined;
+}
+
+/** That a witness cosigned nothing is no fault of the log, and nothing to stop signing for. */
+function expectAcknowledged(
+  witnesses: readonly WitnessKey[],
+  acknowledgements: readonly Acknowledgement[],
+): void {
+  const missing = witnesses.find(
+    (witness) =>
+      !acknowledgements.some(
+        (found) => found.witness.id === witness.id && found.witness.name === witness.name,
+      ),
+  );
+  if (missing === undefined) return;
+  throw new Fault(
+    "log-broken",
+    `the log agrees with itself, but there is no head of it that the witness ${quoted(missing.name, 255)} cosigned`,
+  );
 }
 
 /**
