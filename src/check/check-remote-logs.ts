@@ -81,7 +81,6 @@ function checkKeyFile(file: string, owner: number, account: Account | undefined)
 
 async function checkLogHost(source: SshRemoteLog, ledger: Ledger): Promise<Finding> {
   const { LogHost } = await import("../log/remote/log-host.ts");
-  const { name, required } = source;
   const place = `${source.user}@${source.host}, port ${source.port}`;
   let newest: Acknowledgement | undefined;
   try {
@@ -93,7 +92,7 @@ async function checkLogHost(source: SshRemoteLog, ledger: Ledger): Promise<Findi
     const { OtherSideSaid } = await import("../log/remote/remote-log-fault.ts");
     const said = error.cause instanceof OtherSideSaid ? `; ${error.cause.message}` : "";
     const text = `${error.message} (${place})${said}`;
-    return required
+    return source.required
       ? problem(AREA, error.code, text)
       : warning(AREA, `${text}; it is not required: what is signed meanwhile is sent later`);
   }
