@@ -29,21 +29,16 @@ export interface Difference {
 }
 
 /**
- * Compares a log with a copy, asking the copy for O(log n) roots and one entry. The log's own tree is held against its
- * entries first, in one pass, so that an entry changed beneath its tree is found too; the copy is believed that its
- * tree is that of its entries, which whoever holds it verifies.
+ * Compares a log with a copy, asking the copy for O(log n) roots and one entry. The copy is believed that its tree is that of
+ * its entries, which whoever holds it verifies.
+ * @param sound how many of the log's first entries are those of its tree: {@link entriesInTree} says, or verification
  */
-export async function compareLog(
-  log: LogReader,
-  copy: HeldCopy,
-  onProgress?: (done: number, size: number) => void,
-): Promise<Comparison> {
+export async function compareLog(log: LogReader, sound: number, copy: HeldCopy): Promise<Comparison> {
   const { size: logSize } = log;
   const { size: copySize } = copy;
   const shorter = Math.min(logSize, copySize);
-  const comparable = Math.min(shorter, entriesInTree(log, onProgress));
   const common = await lastSize(
-    comparable,
+    Math.min(shorter, sound),
     async (size) => Buffer.compare(log.rootAt(size), await copy.rootOf(size)) === 0,
   );
   const difference = common < shorter ? await differenceAt(common, log, copy) : undefined;
@@ -75,8 +70,11 @@ export async function lastSize(
   return same;
 }
 
-/** How many entries, from the first on, are the ones that the tree was made of. */
-function entriesInTree(
+/**
+ * How many entries, from the first on, are the ones that the tree was made of: all, unless something was changed beneath the
+ * tree. One pass over the log.
+ */
+export function entriesInTree(
   { database, size }: LogReader,
   onProgress?: (done: number, size: number) => void,
 ): number {

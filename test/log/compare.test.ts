@@ -2,7 +2,7 @@ import { cpSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Comparison, compareLog, lastSize } from "../../src/log/compare.ts";
+import { type Comparison, compareLog, entriesInTree, lastSize } from "../../src/log/compare.ts";
 import { LogReader } from "../../src/log/log-reader.ts";
 import { type HeldCopy, openCopyDirectory } from "../../src/log/restore/held-copy.ts";
 import { at, DAY, freshDirectory, tamper } from "./fixture.ts";
@@ -17,7 +17,7 @@ async function compare(
   const reader = LogReader.open(log);
   const held = openCopyDirectory(copy, []);
   try {
-    return await compareLog(reader, change(held));
+    return await compareLog(reader, entriesInTree(reader), change(held));
   } finally {
     held.close();
     reader.close();

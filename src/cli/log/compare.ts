@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { readConfigFile } from "../../config/config-file.ts";
-import { type Comparison, compareLog, type Difference } from "../../log/compare.ts";
+import { type Comparison, compareLog, type Difference, entriesInTree } from "../../log/compare.ts";
 import { WHEN_BROKEN } from "../../log/halt.ts";
 import { LogReader } from "../../log/log-reader.ts";
 import { type HeldCopy, openCopyDirectory } from "../../log/restore/held-copy.ts";
@@ -45,13 +45,15 @@ async function compare(remote: string | undefined, options: CompareFlags, tools:
   const reader = LogReader.open(locateState(where()));
   try {
     const verifier = reader.heldVerifier() ?? reader.statedVerifier();
+    // Before the connection: a log host waits for no long pass over another's log.
+    const sound = entriesInTree(reader, onProgress);
+    onProgress?.(reader.size, reader.size);
     const copy = await openCopy(remote, folder, verifier, tools);
     if (isRefusal(copy)) return finish(copy);
     try {
       if (encodeVerifierKey(copy.verifier) !== encodeVerifierKey(verifier))
         return finish(refusal("bad-request", `${copy.what} is a copy of another log: its key is another`));
-      const found = await compareLog(reader, copy, onProgress);
-      onProgress?.(reader.size, reader.size);
+      const found = await compareLog(reader, sound, copy);
       await (json ? printJson(found, copy, output) : print(found, copy, output));
       return finish(judge(found, copy));
     } finally {

@@ -15,12 +15,7 @@ export type ReplacedLog =
   /** Verification finds something wrong with it. */
   | { readonly kind: "broken"; readonly why: string; readonly size: number; readonly sent: Forwarded }
   /** It agrees with itself. */
-  | {
-      readonly kind: "sound";
-      readonly comparison: Comparison;
-      readonly size: number;
-      readonly sent: Forwarded;
-    };
+  | { readonly kind: "sound"; readonly size: number; readonly sent: Forwarded };
 
 /** How many entries each syslog collector was sent. */
 export type Forwarded = ReadonlyMap<string, number>;
@@ -46,12 +41,8 @@ export function lockLog(directory: string): Database | undefined {
   }
 }
 
-/** Looks at the log that is there, the whole of it. Controlled by: whoever could write it. */
-export async function examineLog(
-  directory: string,
-  verifier: VerifierKey,
-  copy: HeldCopy,
-): Promise<ReplacedLog> {
+/** Verifies the log that is there, the whole of it. Controlled by: whoever could write it. */
+export function examineLog(directory: string, verifier: VerifierKey): ReplacedLog {
   if (!hasLog(directory)) return { kind: "missing" };
   let reader: LogReader;
   try {
@@ -64,8 +55,7 @@ export async function examineLog(
     const { size } = reader;
     const verified = verifyLog(reader, { verifier });
     const sent = forwarded(reader.database);
-    if (verified.kind === "sound")
-      return { kind: "sound", comparison: await compareLog(reader, copy), size, sent };
+    if (verified.kind === "sound") return { kind: "sound", size, sent };
     const { seq, what } = verified;
     return { kind: "broken", why: seq === undefined ? what : `entry ${seq}: ${what}`, size, sent };
   } finally {
@@ -73,13 +63,14 @@ export async function examineLog(
   }
 }
 
-/**
- * Entries of the log that the copy does not have, and that are lost with it. Of a broken log only those beyond the copy's
- * end are counted: before it, nobody can say which of its lines were ever entries.
- */
-export function entriesLost(log: ReplacedLog, copy: HeldCopy): number {
-  if (log.kind === "sound") return log.size - log.comparison.common;
-  return log.kind === "broken" ? Math.max(0, log.size - copy.size) : 0;
+/** Holds a sound log against the copy that may replace it. */
+export async function compareSound(directory: string, copy: HeldCopy): Promise<Comparison> {
+  const reader = LogReader.open(directory);
+  try {
+    return await compareLog(reader, reader.size, copy);
+  } finally {
+    reader.close();
+  }
 }
 
 function hasLog(directory: string): boolean {

@@ -9,15 +9,16 @@ import {
   statSync,
 } from "node:fs";
 import { join } from "node:path";
-import { Fault, isRefusal, type Refusal, refusal } from "../../outcome.ts";
+import { Fault, type Refusal, refusal } from "../../outcome.ts";
 import type { Acknowledgement } from "../acknowledgements.ts";
+import type { Comparison } from "../compare.ts";
 import { Database } from "../database.ts";
 import { writeNewFile } from "../durable-file.ts";
 import { haltReason } from "../halt.ts";
 import { LOG_KEY_FILE, readLogKey, readLogKeyFile } from "../log-key.ts";
 import { encodeVerifierKey, type NoteSigner, type VerifierKey } from "../signed-note.ts";
 import type { HeldCopy } from "./held-copy.ts";
-import { entriesLost, examineLog, lockLog, type ReplacedLog } from "./replaced-log.ts";
+import { compareSound, examineLog, lockLog, type ReplacedLog } from "./replaced-log.ts";
 import {
   beginReplacement,
   completeReplacement,
@@ -77,57 +78,74 @@ export async function restoreLog(options: RestoreOptions): Promise<Restored | Re
   try {
     if (isReplacing(directory)) return completeEarlier(options);
     rmSync(join(directory, RESTORING_DIRECTORY), { recursive: true, force: true });
-    const signer = chooseLogKey(options);
-    const copy = await options.openCopy(signer.verifier);
-    try {
-      return await restoreFrom(copy, signer, options);
-    } finally {
-      copy.close();
-    }
+    return await restoreAlone(options);
   } catch (error) {
     if (error instanceof Error && "syscall" in error)
       throw new Fault("log-not-durable", "the state directory cannot be written", { cause: error });
     throw error;
   } finally {
+    rmSync(join(directory, RESTORING_DIRECTORY), { recursive: true, force: true });
     alone.close();
+  }
+}
+
+async function restoreAlone(options: RestoreOptions): Promise<Restored | Refusal> {
+  const { directory } = options;
+  const signer = chooseLogKey(options);
+  const lock = lockLog(directory);
+  try {
+    // Before the connection: a log host waits for no long pass over another's log.
+    const replaced = examineLog(directory, signer.verifier);
+    const copy = await options.openCopy(signer.verifier);
+    try {
+      return await restoreFrom(copy, replaced, signer, options);
+    } finally {
+      copy.close();
+    }
+  } finally {
+    lock?.close();
   }
 }
 
 async function restoreFrom(
   copy: HeldCopy,
+  replaced: ReplacedLog,
   signer: NoteSigner,
   options: RestoreOptions,
 ): Promise<Restored | Refusal> {
   const { directory, discard, now, onProgress } = options;
   const acknowledgement = cosignedHead(copy, signer.verifier);
-  const lock = lockLog(directory);
-  try {
-    const replaced = await examineLog(directory, signer.verifier, copy);
-    const discarded = entriesLost(replaced, copy);
-    const refused = refuseToReplace(replaced, discarded, discard, directory);
-    if (isRefusal(refused)) return refused;
-    const folder = newFilesDirectory(directory);
-    const log = await writeRestoredLog(folder, {
-      copy,
-      acknowledgement,
-      signer,
-      now,
-      replaced: {
-        ...("size" in replaced ? { replaced: replaced.size } : {}),
-        ...(discarded > 0 ? { discarded } : {}),
-      },
-      sent: "sent" in replaced ? replaced.sent : new Map(),
-      onProgress,
-    });
-    const withKey = placeLogKey(folder, signer, options);
-    giveToOwner(join(directory, RESTORING_DIRECTORY), directory);
-    beginReplacement(directory);
-    const aside = complete(directory, now);
-    return { kind: "restored", from: copy.what, acknowledgement, log, replaced, discarded, withKey, aside };
-  } finally {
-    rmSync(join(directory, RESTORING_DIRECTORY), { recursive: true, force: true });
-    lock?.close();
-  }
+  const comparison = replaced.kind === "sound" ? await compareSound(directory, copy) : undefined;
+  const discarded = entriesLost(replaced, comparison, copy);
+  const refused = refuseToReplace(comparison, discarded, discard, directory);
+  if (refused !== undefined) return refused;
+  const folder = newFilesDirectory(directory);
+  const log = await writeRestoredLog(folder, {
+    copy,
+    acknowledgement,
+    signer,
+    now,
+    replaced: {
+      ...("size" in replaced ? { replaced: replaced.size } : {}),
+      ...(discarded > 0 ? { discarded } : {}),
+    },
+    sent: "sent" in replaced ? replaced.sent : new Map(),
+    onProgress,
+  });
+  const withKey = placeLogKey(folder, signer, options);
+  giveToOwner(join(directory, RESTORING_DIRECTORY), directory);
+  beginReplacement(directory);
+  const aside = complete(directory, now);
+  return { kind: "restored", from: copy.what, acknowledgement, log, replaced, discarded, withKey, aside };
+}
+
+/**
+ * Entries of the log that the copy does not have, and that are lost with it. Of a broken log only those beyond the copy's
+ * end are counted: before it, nobody can say which of its lines were ever entries.
+ */
+function entriesLost(log: ReplacedLog, comparison: Comparison | undefined, copy: HeldCopy): number {
+  if (comparison !== undefined) return comparison.logSize - comparison.common;
+  return log.kind === "broken" ? Math.max(0, log.size - copy.size) : 0;
 }
 
 /** The copy's newest cosigned head, where the copy is of this log and ends there. */
@@ -152,35 +170,32 @@ function cosignedHead(copy: HeldCopy, verifier: VerifierKey): Acknowledgement {
   return acknowledgement;
 }
 
-/** Why the log that is there stays; undefined where it may go. */
+/**
+ * Why the log that is there stays; undefined where it may go.
+ * @param comparison of a sound log with the copy
+ */
 function refuseToReplace(
-  log: ReplacedLog,
+  comparison: Comparison | undefined,
   lost: number,
   discard: number | undefined,
   directory: string,
 ): Refusal | undefined {
   const count = `${lost} ${lost === 1 ? "entry" : "entries"}`;
-  if (log.kind === "sound" && log.comparison.kind === "equal") {
+  if (comparison?.kind === "equal") {
+    const same = "nothing to restore: the log is sound and the same as the copy";
     const halted = haltReason(directory);
-    return refusal(
-      "bad-request",
-      halted === undefined
-        ? "nothing to restore: the log is sound and the same as the copy"
-        : `nothing to restore: the log is sound and the same as the copy; signing was stopped at ${halted}`,
-    );
+    return refusal("bad-request", halted === undefined ? same : `${same}; signing was stopped at ${halted}`);
   }
   if (lost === (discard ?? 0)) return undefined;
-  if (lost === 0) {
+  if (lost === 0)
     return refusal("bad-request", "the copy has every entry of the log: leave out --discard-unacknowledged");
-  }
-  if (discard !== undefined) {
+  if (discard !== undefined)
     return refusal("bad-request", `the copy lacks ${count} of the log, not ${discard}: nothing was done`);
-  }
   return refusal(
     "bad-request",
-    log.kind === "sound" && log.comparison.kind === "copy-behind"
-      ? `nothing to restore: the log is sound, and the copy lacks its last ${count}; signer-log push sends them (or lose them: --discard-unacknowledged ${lost})`
-      : `the copy lacks ${count} that the log has, and they would be lost: --discard-unacknowledged ${lost} says that they may be`,
+    comparison?.kind === "copy-behind"
+      ? `nothing to restore: the log is sound, and the copy lacks its last ${count}: signer-log push sends them (--discard-unacknowledged ${lost} gives them up)`
+      : `the copy lacks ${count} that the log has, and they would be lost: --discard-unacknowledged ${lost} gives them up`,
   );
 }
 
