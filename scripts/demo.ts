@@ -2,7 +2,8 @@
  * `npm run demo`: one story, from a new signing host to a log that shows when somebody changes it, told with the real sshd,
  * ssh, repo-add, pacman and xorriso. Ends with 0 only if everything went as it is told, and leaves nothing behind.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, readFile, writeFile } from "node:fs/promises";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { Cleanup } from "../test/support/cleanup.ts";
 import { makeImage } from "../test/support/image.ts";
@@ -28,7 +29,7 @@ process.stdout.on("error", () => stop("a closed output"));
 
 process.exitCode = 1;
 const folder = await tempDir(cleanup);
-const homes = ["host", "repo", "releng"].map((name) => [join(folder, name), "~"] as const);
+const homes = ["host", "repo", "releng", "loghost"].map((name) => [join(folder, name), "~"] as const);
 const story = new Story(process.stdout, [...homes, [CHECKOUT, "…"]], () => stopped);
 let failure: unknown;
 try {
@@ -51,8 +52,8 @@ if (stopped === undefined && failure === undefined) {
 async function tell(): Promise<void> {
   story.title("signer: a key that looks at what it signs");
   story.say(
-    `Four machines play in this story, each a folder below ${folder}: host$ has the signing key, repo$ builds packages,
-    releng$ makes images, user$ installs. All programs are the real ones; signer, ssh and pacman have their
+    `Five machines play in this story, each a folder below ${folder}: host$ has the signing key, repo$ builds packages,
+    releng$ makes images, loghost$ keeps a copy of the log, user$ installs. All programs are the real ones; signer, ssh and pacman have their
     configuration in these folders.`,
   );
   const host = await makeHost();
@@ -64,7 +65,11 @@ async function tell(): Promise<void> {
   await signImage(releng);
   await refuseOthers(repo);
   await readLog(host);
+  const loghost = await addLogHost(host);
+  await signWithWitness(host, repo);
+  await proveOffline(host, repo, loghost);
   await discoverForgery(host);
+  await comeBackFromYesterday(host, repo);
 }
 
 async function makeHost(): Promise<Machine> {
@@ -240,6 +245,91 @@ async function readLog(host: Machine): Promise<void> {
     "Each signature was in the log before it left the host, and refusals are in it as well.",
   );
   await story.runOnTerminal(host.sh("signer-log list"), host);
+  await story.run(host.sh("signer-log verify"), { prints: "agree" });
+}
+
+async function addLogHost(host: Machine): Promise<Machine> {
+  story.step(
+    "A witness",
+    `A second machine, loghost$, is to keep a copy of the log, verify what it gets, and vouch for it with a key of its own. It needs the
+    log's public key; the signing host needs the witness's, and the SSH key of the machine.`,
+  );
+  const copies = join(folder, "loghost", "copies");
+  const loghost = await makeMachine(folder, "loghost", {
+    "signer-log": [SIGNER_LOG, "--copies", copies, "--log", "demo"],
+  });
+  const key = await story.run(host.sh("signer-log key"), { prints: "signer.example.org/repo+" });
+  await writeFile(join(loghost.home, "log.pub"), key.stdout);
+  const made = await story.run(
+    loghost.sh('signer-log init --verifier "$(cat log.pub)" --witness log.example.org/demo'),
+    { prints: "log.example.org/demo+" },
+  );
+  const witness =
+    /log\.example\.org\/demo\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+/.exec(made.stdout.toString())?.[0] ?? "";
+  await writeFile(join(loghost.home, "witness.pub"), `${witness}\n`);
+  const server = await startSshd(cleanup, {
+    authorizedKeys: (publicKey) =>
+      `restrict,from="127.0.0.1",command="${SIGNER_LOG} receive --log demo --copies ${copies}" ${publicKey}\n`,
+  });
+  const remoteLog = [
+    "[[remote_log]]",
+    'type = "ssh"',
+    'name = "loghost"',
+    'host = "127.0.0.1"',
+    `port = ${server.port}`,
+    `user = "${userInfo().username}"`,
+    `key = "${server.identity}"`,
+    `host_key = "${server.hostKey}"`,
+    `witness = "${witness}"`,
+    "required = true",
+  ];
+  await appendFile(join(host.home, "signer.toml"), `\n${remoteLog.join("\n")}\n`);
+  story.say(
+    "The table that init printed goes into the signing host's configuration. What is in the log already is sent:",
+  );
+  await story.run(host.sh("signer-log push"), { prints: "loghost" });
+  return loghost;
+}
+
+async function signWithWitness(host: Machine, repo: Machine): Promise<void> {
+  story.step(
+    "No signature without the witness",
+    `From now on a signature leaves when its entry is at the log host, and not before. Yesterday's state of the signing host, which we
+    put aside here, comes back later.`,
+  );
+  await host.sh("cp -r state yesterday").run();
+  await story.run(repo.sh("ssh signer demo.db.tar.gz < demo.db.tar.gz > demo.db.tar.gz.sig"));
+  await story.run(host.sh("signer-log compare loghost"));
+}
+
+async function proveOffline(host: Machine, repo: Machine, loghost: Machine): Promise<void> {
+  story.step(
+    "A proof for everybody",
+    `A proof says that the log has the entry of this signature, and that the witness has seen the log with it. With public keys alone
+    it is verified anywhere, offline; here by a user who got database, signature and proof from a mirror.`,
+  );
+  for (const name of ["demo.db.tar.gz", "demo.db.tar.gz.sig"]) {
+    await copyFile(join(repo.home, name), join(host.home, name));
+  }
+  await story.run(host.sh("signer-log prove demo.db.tar.gz.sig -o demo.tlog-proof"));
+  await host.sh("signer-log key > log.pub && signer key export > repo.asc").run();
+  await copyFile(join(loghost.home, "witness.pub"), join(host.home, "witness.pub"));
+  const verify =
+    'signer-log verify demo.tlog-proof --artefact demo.db.tar.gz --signature demo.db.tar.gz.sig --key "$(cat log.pub)" --witness "$(cat witness.pub)" --openpgp repo.asc';
+  await story.run(host.sh(verify));
+}
+
+async function comeBackFromYesterday(host: Machine, repo: Machine): Promise<void> {
+  story.step(
+    "Yesterday's backup",
+    `Somebody puts yesterday's state back on the signing host, to have the month's image once more, or by mistake. The log host
+    remembers more than the host does: nothing is signed until the log is restored from the copy.`,
+  );
+  await host.sh("mv state lost && cp -r yesterday state").run();
+  const request = "ssh signer demo.files.tar.gz < demo.files.tar.gz > demo.files.tar.gz.sig";
+  await story.run(repo.sh(request), { status: 69, prints: "signer: log-broken: " });
+  await story.run(host.sh("signer-log restore --from loghost"));
+  await story.run(repo.sh(request));
   await story.run(host.sh("signer-log verify"), { prints: "agree" });
 }
 
