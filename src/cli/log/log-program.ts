@@ -4,6 +4,7 @@ import { LogReader } from "../../log/log-reader.ts";
 import { EXIT, type Refusal, refusal } from "../../outcome.ts";
 import { commandLineProblem } from "../command-line-problem.ts";
 import { VERSION } from "../version.ts";
+import { addAuditCommand } from "./audit.ts";
 import { addCompareCommand } from "./compare.ts";
 import { addExportCommand } from "./export.ts";
 import { addInitCommand } from "./init.ts";
@@ -16,6 +17,7 @@ import { addReceiveCommand } from "./receive.ts";
 import { addRestoreCommand } from "./restore.ts";
 import { addShowCommand } from "./show.ts";
 import { DEFAULT_COPIES_DIRECTORY, locateState, type StateOptions } from "./state.ts";
+import { addStatsCommand } from "./stats.ts";
 import { addTailCommand } from "./tail.ts";
 import { addVerifyCommand } from "./verify.ts";
 
@@ -23,12 +25,14 @@ import { addVerifyCommand } from "./verify.ts";
 const COMMANDS = [
   addListCommand,
   addTailCommand,
+  addStatsCommand,
   addShowCommand,
   addProveCommand,
   addVerifyCommand,
   addCompareCommand,
   addRestoreCommand,
   addExportCommand,
+  addAuditCommand,
   addKeyCommands,
   addPushCommand,
   addInitCommand,
