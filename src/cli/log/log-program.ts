@@ -1,7 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { DEFAULT_CONFIG_FILE } from "../../config/config.ts";
 import { LogReader } from "../../log/log-reader.ts";
-import { EXIT, type Refusal, refusal } from "../../outcome.ts";
+import { EXIT, Fault, type Refusal, refusal } from "../../outcome.ts";
 import { commandLineProblem } from "../command-line-problem.ts";
 import { VERSION } from "../version.ts";
 import { addAuditCommand } from "./audit.ts";
@@ -92,6 +92,8 @@ function makeProgram(context: LogProgramContext, finish: (refusal?: Refusal) => 
     withLog: async (work) => {
       const reader = LogReader.open(locateState(where()));
       try {
+        if (reader.isCopy && reader.size === 0)
+          throw new Fault("no-state", "the copy is empty: on the signing host, signer-log push sends the log");
         finish(await work(reader));
       } finally {
         reader.close();
