@@ -78,7 +78,11 @@ export class RemoteLogs {
   async release(recorded: RecordedSignature): Promise<Receipt> {
     const size = recorded.entry.seq + 1;
     this.#optional = this.#deliverOptional(size);
-    await all(this.#required.map((log) => log.deliver(size)));
+    try {
+      await all(this.#required.map((log) => log.deliver(size)));
+    } catch (error) {
+      throw isUnavailable(error) ? withAdvice(error) : error;
+    }
     const { entry, signature } = recorded;
     return { entry, signature } as unknown as Receipt;
   }
@@ -102,6 +106,15 @@ export class RemoteLogs {
       }),
     );
   }
+}
+
+function isUnavailable(error: unknown): error is Fault {
+  return error instanceof Fault && error.code === "remote-log-unavailable";
+}
+
+/** Before the commit nothing has happened; after it, the client should know that the signature is waiting for it. */
+function withAdvice({ code, message, cause }: Fault): Fault {
+  return new Fault(code, `${message}; the same request again gets the signature that was logged`, { cause });
 }
 
 /** Waits for all, and throws the first Fault when none is under way any more. */
