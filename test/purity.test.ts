@@ -12,6 +12,7 @@ const PURE = [
   "src/request/*.ts",
   "src/openpgp/signature*.ts",
   "src/log/{log-entry,merkle,merkle-proof,checkpoint,signed-note,cosignature}.ts",
+  "src/log/proof/{tlog-proof,root-before,proof-verification}.ts",
   "src/log/remote/{message,syslog-message}.ts",
 ];
 

@@ -19,7 +19,7 @@ import { Cleanup } from "../../support/cleanup.ts";
 import { buildDatabase } from "../../support/database-fixture.ts";
 import { run } from "../../support/run.ts";
 import { makeSigningHost, SIGNER_LOG, type SigningHostUnderTest } from "../../support/signing-host.ts";
-import { at, DAY, freshDirectory, freshLedger, ORIGIN, sign, tamper } from "../fixture.ts";
+import { at, DAY, freshDirectory, freshLedger, ORIGIN, sign, tamper, verdict } from "../fixture.ts";
 import { newLogSigner, newWitness } from "./fixture.ts";
 import { SECOND } from "./second-implementation.ts";
 
@@ -224,6 +224,48 @@ describe("the whole log", () => {
     ]);
     expect((await verify(...witnessArgs(three))).status).toBe(69);
     expect(haltReason(directory)).toBeUndefined();
+  });
+
+  test("is broken where what it says of witnesses and collectors is not true", async () => {
+    const { ledger, directory } = freshLedger();
+    for (let i = 1; i < 5; i++) await sign(ledger, at(i * 1000));
+    ledger.close();
+    const signer = readLogKey(directory, ORIGIN);
+    const root = (size: number) => Buffer.alloc(32, size);
+    const row = (size: number, note: string, by = encodeVerifierKey(one.key)) =>
+      `REPLACE INTO acknowledgements VALUES ('${by}', ${size}, '${note}')`;
+    const cosigned = (size: number, by = signer) =>
+      cosign(signCheckpoint({ size, root: root(size) }, by), one, at(0));
+    for (const [sql, what] of [
+      [
+        row(3, cosigned(3)),
+        'the first 3 entries are not the ones that the witness "witness.example.net/w1" cosigned',
+      ],
+      [
+        row(6, cosigned(6)),
+        'the log has 5 entries and the witness "witness.example.net/w1" cosigned 6: its end was removed',
+      ],
+      [row(4, cosigned(3)), "the acknowledgement of "],
+      [row(3, cosigned(3, newLogSigner())), "the acknowledgement of "],
+      [row(3, signCheckpoint({ size: 3, root: root(3) }, signer)), "the acknowledgement of "],
+      [row(3, "x"), "the acknowledgement of "],
+      [row(3, cosigned(3), "x"), 'the acknowledgement of "x" is not one of a witness'],
+      [row(3, cosigned(3), encodeVerifierKey(two.key)), "the acknowledgement of "],
+      [
+        "INSERT INTO forwarded VALUES ('siem', 6)",
+        'the log has 5 entries and says that 6 were sent to "siem"',
+      ],
+      [
+        "INSERT INTO forwarded VALUES ('siem', -1)",
+        'the log has 5 entries and says that -1 were sent to "siem"',
+      ],
+      ["INSERT INTO forwarded VALUES ('', 1)", 'the log has 5 entries and says that 1 were sent to ""'],
+    ] as const) {
+      tamper(directory, `DELETE FROM acknowledgements; DELETE FROM forwarded; ${sql}`);
+      expect(verdict(directory).slice(0, what.length + 3)).toBe(`-: ${what}`);
+    }
+    tamper(directory, "DELETE FROM forwarded; INSERT INTO forwarded VALUES ('siem', 5), ('other', 0)");
+    expect(verdict(directory)).toBe("sound");
   });
 
   test("continues the checkpoint of a proof, and a cosigned one", async () => {
