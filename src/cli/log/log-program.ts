@@ -47,8 +47,9 @@ Examples:
   signer-log verify --checkpoint 2026-11-23.checkpoint
 
 Exit statuses: 0 done; 64 bad request, nothing found; 65 a proof that proves
-nothing; 69 the log is broken; 70 internal; 74 its files cannot be read;
-75 try again later; 78 configuration, or no log. See signer-log(1).`;
+nothing, an audit that found something; 69 the log is broken; 70 internal;
+74 its files cannot be read; 75 try again later; 78 configuration, or no log.
+See signer-log(1).`;
 
 /** The whole command line of `signer-log`. Returns the exit status. */
 export async function runLogProgram(argv: readonly string[], context: LogProgramContext): Promise<number> {
@@ -93,7 +94,10 @@ function makeProgram(context: LogProgramContext, finish: (refusal?: Refusal) => 
       const reader = LogReader.open(locateState(where()));
       try {
         if (reader.isCopy && reader.size === 0)
-          throw new Fault("no-state", "the copy is empty: on the signing host, signer-log push sends the log");
+          throw new Fault(
+            "no-state",
+            "the copy is empty: on the signing host, signer-log push sends the log",
+          );
         finish(await work(reader));
       } finally {
         reader.close();

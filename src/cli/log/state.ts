@@ -1,4 +1,4 @@
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { join } from "node:path";
 import { DEFAULT_CONFIG_FILE } from "../../config/config.ts";
 import { readConfigFile } from "../../config/config-file.ts";
@@ -25,6 +25,8 @@ export interface StateOptions {
 export function locateState(options: StateOptions): string {
   const directory =
     options.state ?? locateCopy(options) ?? readConfigFile(configFile(options)).stateDirectory;
+  if (options.state === undefined && options.log !== undefined && !existsSync(directory))
+    throw new Fault("no-state", `there is no ${directory}: signer-log init makes a copy of a log`);
   if (isClosed(directory))
     throw new Fault(
       "log-not-durable",

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Acknowledgement } from "../../log/acknowledgements.ts";
 import { type Checkpoint, openCheckpoint } from "../../log/checkpoint.ts";
+import { CONFLICTS_FOLDER, countEvidence } from "../../log/copy/evidence.ts";
 import type { WitnessKey } from "../../log/cosignature.ts";
 import { halt, WHEN_BROKEN } from "../../log/halt.ts";
 import type { LogReader } from "../../log/log-reader.ts";
@@ -110,7 +111,11 @@ function expectAcknowledged(
  */
 function stopSigning(reader: LogReader, what: string, { key, directory, now }: VerifyLogOptions): string {
   const held = reader.heldVerifier();
-  if (held === undefined || (key !== undefined && encodeVerifierKey(key) !== encodeVerifierKey(held)))
+  if (
+    held === undefined ||
+    reader.isCopy ||
+    (key !== undefined && encodeVerifierKey(key) !== encodeVerifierKey(held))
+  )
     return what;
   try {
     halt(directory, `by signer-log verify: ${what}`, now);
@@ -193,7 +198,7 @@ Examples:
 async function verify(
   proof: string | undefined,
   options: VerifyCommandOptions,
-  { withLog, finish, output, onProgress, where, now }: LogTools,
+  { withLog, finish, output, note, onProgress, where, now }: LogTools,
 ): Promise<void> {
   const impossible = impossibleTogether(proof, options);
   if (impossible !== undefined) return finish(refusal("bad-request", impossible));
@@ -205,6 +210,11 @@ async function verify(
     return finish(await verifyProof(proof, { log: key, witnesses }, options, output));
   const { checkpoint, quiet = false } = options;
   return withLog((reader) => {
+    const conflicts = countEvidence(locateState(where()));
+    if (conflicts > 0)
+      note?.(
+        `something else was signed with this log's key: ${conflicts} times, see ${CONFLICTS_FOLDER} beside the copy`,
+      );
     const place = { directory: locateState(where()), now };
     return verifyWholeLog(reader, { checkpoint, key, witnesses, quiet, onProgress, ...place }, output);
   });

@@ -9,6 +9,19 @@ export const CONFLICTS_FOLDER = "conflicts";
 /** Files in it at most: who floods it with contradictions has made the point. */
 export const MAX_CONFLICTS = 100;
 
+/** How many conflicts are kept in a folder of a log; 0 where it is no copy. */
+export function countEvidence(directory: string): number {
+  try {
+    return evidenceFiles(directory).length;
+  } catch {
+    return 0;
+  }
+}
+
+function evidenceFiles(directory: string): readonly string[] {
+  return readdirSync(join(directory, CONFLICTS_FOLDER)).filter((file) => file.endsWith(".json"));
+}
+
 /** What one side of a conflict says. */
 export interface Statement {
   /** A checkpoint that the log's key signed; left out where the copy was empty. */
@@ -42,7 +55,7 @@ export function keepEvidence(directory: string, evidence: Evidence, now: Date): 
   const temporary = join(folder, `${process.pid}.new`);
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const files = readdirSync(folder).filter((file) => file.endsWith(".json"));
+    const files = evidenceFiles(directory);
     if (files.some((file) => file.endsWith(ending))) return { kept: true };
     if (files.length >= MAX_CONFLICTS) return { kept: false };
     rmSync(temporary, { force: true });
