@@ -81,10 +81,20 @@ describe("is not read, though JSON.parse would", () => {
     ["capitals in an escape", '"\\u00E9"'],
     ["a letter that is to be escaped", '"é"'],
     ["DEL", '"\u007f"'],
+    ["null within", '{"a":[null]}'],
+    ["minus zero within", "[-0]"],
+    ["another order within", '[{"a":{"b":1,"a":1}}]'],
+    ["members in the order of their numbers", '{"2":0,"10":0}'],
+    ["a number beyond 2^53 within", '{"a":9007199254740992}'],
+    ["a letter that is to be escaped, as a member's name", '{"é":1}'],
   ])("%s", (_what, line) => {
     expect(() => JSON.parse(line)).not.toThrow();
     expect(parseCanonicalJson(line)).toBeUndefined();
   });
+});
+
+test("members whose names are numbers are read in the order of their text", () => {
+  expect(parseCanonicalJson('{"10":0,"2":0}')).toEqual({ "10": 0, "2": 0 });
 });
 
 test("what is no JSON is not read", () => {
