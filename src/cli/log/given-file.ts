@@ -27,8 +27,13 @@ export function readGivenFile(file: string, maxBytes: number): Buffer | undefine
 /** {@link readGivenFile} as text; undefined also where it is not UTF-8. */
 export function readGivenText(file: string, maxBytes: number): string | undefined {
   const bytes = readGivenFile(file, maxBytes);
+  return bytes && decodeText(bytes);
+}
+
+/** Text of UTF-8, a byte order mark as part of it; undefined where it is none. */
+export function decodeText(bytes: Uint8Array): string | undefined {
   try {
-    return bytes && new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     return undefined;
   }

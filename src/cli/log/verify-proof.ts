@@ -5,7 +5,7 @@ import { openProof, type ProofKeys, type ProvenEntry } from "../../log/proof/pro
 import { MAX_PROOF_BYTES } from "../../log/proof/tlog-proof.ts";
 import { encodeVerifierKey } from "../../log/signed-note.ts";
 import { isRefusal, quoted, type Refusal, refusal } from "../../outcome.ts";
-import { readGivenFile, readGivenText } from "./given-file.ts";
+import { decodeText, readGivenFile } from "./given-file.ts";
 import { type Output, printable } from "./output.ts";
 
 /** Files to hold against the entry that the proof is of. */
@@ -28,12 +28,12 @@ export async function verifyProof(
   options: VerifyProofOptions,
   output: Output,
 ): Promise<Refusal | undefined> {
-  const text = readGivenText(file, MAX_PROOF_BYTES);
-  if (text === undefined)
+  const bytes = readGivenFile(file, MAX_PROOF_BYTES);
+  if (bytes === undefined)
     return refusal("bad-request", `${quoted(file)} cannot be read, or is too long for a tlog-proof`);
   const presented = readPresented(options);
   if (isRefusal(presented)) return presented;
-  const proven = openProof(text, keys);
+  const proven = openProof(decodeText(bytes) ?? "", keys); // what is no text does not begin like a proof
   if (isRefusal(proven)) return proven;
   const isNothingPresented = Object.keys(presented).length === 0;
   const matching = isNothingPresented ? undefined : await matchFiles(proven.entry, presented);
@@ -79,11 +79,10 @@ async function report(
     ...(matching?.primaryFingerprint === undefined
       ? []
       : [["OpenPGP key", matching.primaryFingerprint] as const]),
+    ...verified(cosigned.length, options).map((what) => ["verified", what] as const),
+    ...unverified(cosigned.length, options).map((what) => ["NOT verified", what] as const),
   ] as const;
   for (const [label, value] of facts) await output.line(`${label.padEnd(12)}  ${printable(value)}`);
-  await output.line(`verified: ${verified(cosigned.length, options).join(", ")}`);
-  const missing = unverified(cosigned.length, options);
-  if (missing.length > 0) await output.line(`NOT verified: ${missing.join("; ")}`);
   await output.flush();
 }
 
@@ -92,7 +91,7 @@ function* describe(entry: LogEntry): Generator<readonly [label: string, value: s
     const value = (entry as Partial<Record<typeof label, unknown>>)[label];
     if (value !== undefined) yield [label, String(value)];
   }
-  if ("key" in entry) yield ["made by", entry.key];
+  if ("key" in entry) yield ["signing key", entry.key];
 }
 
 function verified(
@@ -101,25 +100,25 @@ function verified(
 ): readonly string[] {
   return [
     "the entry is in the log that the checkpoint stands for",
-    "signed by the log's key",
+    "the log's key signed the checkpoint",
     ...(witnesses === 0
       ? []
-      : [`cosigned by ${witnesses === 1 ? "the witness" : `all ${witnesses} witnesses`}`]),
-    ...(artefact === undefined ? [] : ["about this artefact"]),
-    ...(signature === undefined ? [] : ["with this signature"]),
-    ...(openpgp === undefined ? [] : ["made by this OpenPGP key over this artefact"]),
+      : [`${witnesses === 1 ? "the witness" : `all ${witnesses} witnesses`} cosigned it`]),
+    ...(artefact === undefined ? [] : ["the entry is about this artefact"]),
+    ...(signature === undefined ? [] : ["the entry's signature is this one"]),
+    ...(openpgp === undefined ? [] : ["this OpenPGP key made it over this artefact"]),
   ];
 }
 
-/** What nobody asked for, and what follows from that. */
+/** What nobody asked for, and with which option one does. */
 function unverified(
   witnesses: number,
   { artefact, signature, openpgp }: VerifyProofOptions,
 ): readonly string[] {
   return [
-    ...(witnesses > 0 ? [] : ["that anybody else saw this log (--witness): its key alone can sign two logs"]),
-    ...(artefact === undefined ? ["which file it is about (--artefact)"] : []),
-    ...(signature === undefined ? ["a signature file (--signature)"] : []),
-    ...(openpgp === undefined ? ["who made the OpenPGP signature (--openpgp)"] : []),
+    ...(witnesses > 0 ? [] : ["that anybody else saw this log (--witness): its key alone could sign two"]),
+    ...(artefact === undefined ? ["which file the entry is about (--artefact)"] : []),
+    ...(signature === undefined ? ["which signature file holds its signature (--signature)"] : []),
+    ...(openpgp === undefined ? ["which OpenPGP key made that signature (--openpgp)"] : []),
   ];
 }
