@@ -163,8 +163,13 @@ class Refused extends Error {
 /** What the sender is told. What a bug had to say is not for it. */
 function described(error: unknown): { readonly code: Code; readonly reason: string } {
   if (error instanceof Refused) return error.refusal;
-  if (error instanceof Fault) return { code: error.code, reason: error.message };
+  if (error instanceof Fault) return { code: error.code, reason: printable(error.message) };
   return { code: "internal", reason: "an unexpected error" };
+}
+
+/** A Fault's words as a message may carry them; they may hold a path. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 1024);
 }
 
 /** Messages in and out, each within its time. */
@@ -204,9 +209,10 @@ class Line {
 
   /** Writes a message and waits until it is taken. Fault `reply-not-delivered` where the sender is gone. */
   async send(message: ReceiverMessage): Promise<void> {
+    const text = `${encodeMessage(message)}\n`;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const late = setTimeout(() => reject(timedOut(this.#bounds.messageMs)), this.#bounds.messageMs);
-    this.#sink.write(`${encodeMessage(message)}\n`, (cause) =>
+    this.#sink.write(text, (cause) =>
       cause ? reject(new Fault("reply-not-delivered", "the sender is gone", { cause })) : resolve(),
     );
     try {
