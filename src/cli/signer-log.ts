@@ -1,6 +1,7 @@
 import type { Refusal } from "../outcome.ts";
 import { runLogProgram } from "./log/log-program.ts";
 import { Output } from "./log/output.ts";
+import { showProgress } from "./log/progress.ts";
 import { run, say } from "./run.ts";
 
 /** What of the environment says how to print, and what sshd was asked for; the launcher lets little else in. */
@@ -14,8 +15,10 @@ const output = new Output(stdout, {
 });
 
 const onProgress = stderr.isTTY
-  ? (done: number, size: number) =>
-      void stderr.write(`\r${done} of ${size} entries \u001b[K${done < size ? "" : "\r\u001b[K"}`)
+  ? showProgress(
+      (text) => void stderr.write(text),
+      () => performance.now(),
+    )
   : undefined;
 
 const complain = ({ code, reason }: Refusal): number => say("signer-log", code, reason);

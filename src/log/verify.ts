@@ -27,8 +27,8 @@ export interface VerifyOptions {
   readonly checkpoint?: Checkpoint;
   /** Witnesses whose newest cosigned heads are wanted; whatever is kept beside the log is verified anyway. */
   readonly witnesses?: readonly WitnessKey[];
-  /** Told now and then how many of how many entries are done. */
-  readonly onProgress?: (done: number, size: number) => void;
+  /** Told now and then how many of how many entries are done, and when all are, what comes last. */
+  readonly onProgress?: (done: number, size: number, last?: string) => void;
 }
 
 /** Everything agrees. */
@@ -118,6 +118,7 @@ function verify(reader: LogReader, options: VerifyOptions): SoundLog {
       `the log has ${tree.size} entries and the given checkpoint is of ${checkpoint.size}: its end was removed`,
     );
   }
+  onProgress?.(tree.size, size, "checking the database file");
   checkNewestCheckpoint(database, verifier, tree);
   if (count(database, "private_records") !== privateRecords) {
     throw new Contradiction(undefined, "there are private records without an entry");

@@ -3,6 +3,7 @@ import type { LogReader } from "../../log/log-reader.ts";
 import type { Refusal } from "../../outcome.ts";
 import { parseMoment } from "./moment.ts";
 import type { Output } from "./output.ts";
+import type { OnProgress } from "./progress.ts";
 import type { StateOptions } from "./state.ts";
 
 /** What the command line needs of the process. */
@@ -14,7 +15,7 @@ export interface LogProgramContext {
   readonly note?: (text: string) => void;
   readonly now: Date;
   /** Shows how far a long command is; undefined where nobody watches. */
-  readonly onProgress: ((done: number, size: number) => void) | undefined;
+  readonly onProgress: OnProgress | undefined;
   /** SSH_ORIGINAL_COMMAND, where sshd started the program. */
   readonly sshOriginalCommand?: string | undefined;
 }
