@@ -18,8 +18,8 @@ export interface RsyslogOptions extends CertificateFiles {
 /** A private rsyslogd that takes syslog over TLS on a loopback port. */
 export interface Collector {
   readonly port: number;
-  /** What has arrived: one line for each message, its text as it was sent. */
-  texts(): Promise<readonly string[]>;
+  /** What has arrived: one line for each message, its text as it was sent. Waits, up to 10 s, until it is so many. */
+  texts(atLeast?: number): Promise<readonly string[]>;
   /** The same with the header: priority, time, application, message id, structured data; without host and process id. */
   headers(): Promise<readonly string[]>;
   /** Ends it, by its process id; what it holds is written before. */
@@ -64,7 +64,14 @@ syslog.* action(type="omfile" file="${file("own")}")
     (await readFile(file(name), "utf8").catch(() => "")).split("\n").slice(0, -1);
   return {
     port: await listeningPort(server, file("port"), () => lines("own")),
-    texts: () => lines("texts"),
+    texts: async (atLeast = 0) => {
+      let texts = await lines("texts");
+      for (let waitedMs = 0; waitedMs < 10_000 && texts.length < atLeast; waitedMs += 20) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        texts = await lines("texts");
+      }
+      return texts;
+    },
     headers: () => lines("headers"),
     stop: () => stop(server),
   };

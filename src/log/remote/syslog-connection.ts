@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import type { SyslogRemoteLog as SyslogSource } from "../../config/config.ts";
 import { Fault, quoted } from "../../outcome.ts";
@@ -13,6 +14,12 @@ const CIPHERS = [
   "ECDHE+AESGCM",
   "ECDHE+CHACHA20",
 ].join(":");
+
+/**
+ * Between the last octet and this side's end, in ms. A collector that goes away meanwhile is noticed; and rsyslog 8.2302 with
+ * OpenSSL, on its first connection, loses what it finds together with the end.
+ */
+const PAUSE_MS = 100;
 
 /**
  * One TLS connection to a syslog collector, which is who the configured CA says (RFC 5425 §5.2) before a byte is sent. All
@@ -79,6 +86,8 @@ export class SyslogConnection {
       await new Promise<void>((resolve) => this.#socket.write(chunk, () => resolve()));
       this.#check();
     }
+    await Promise.race([delay(PAUSE_MS), this.#closed]);
+    this.#check();
     this.#ending = true;
     this.#socket.end();
     await this.#closed;
@@ -194,7 +203,11 @@ function describeError(error: Error, { caFile }: SyslogSource): string {
     return `shows a certificate that none in ${caFile} vouches for`;
   if (code === "ECONNREFUSED") return "does not listen";
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "has no address";
-  if (/ALERT_(CERTIFICATE|BAD_CERT|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED)/.test(code))
-    return "refuses this host: does it want a certificate?";
+  if (/ALERT_(CERTIFICATE|BAD_CERT|UNSUPPORTED_CERT|UNKNOWN_CA|ACCESS_DENIED)/.test(code))
+    return "refuses this host's certificate, or asks for one";
+  if (/ALERT_HANDSHAKE_FAILURE/.test(code))
+    return "refuses the handshake: it asks for a certificate, or has no cipher in common with this host";
+  if (/ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL/.test(code)) return "speaks neither TLS 1.2 nor TLS 1.3";
+  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code)) return "does not speak TLS";
   return `cannot be talked to: ${quoted(code || error.message)}`;
 }

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { createServer, type TLSSocket } from "node:tls";
+import { createServer, type TLSSocket, type TlsOptions } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { SyslogRemoteLog as SyslogSource } from "../../../src/config/config.ts";
 import { openCheckpoint } from "../../../src/log/checkpoint.ts";
@@ -48,10 +48,10 @@ function collectorAt(port: number, wanted: Partial<SyslogSource> = {}): SyslogSo
 type Conduct = (socket: TLSSocket) => void;
 
 /** A collector as the test wants it; the octets of each connection. Its port is free again after `stop`. */
-async function startCollector(conduct: Conduct, files = certificate) {
+async function startCollector(conduct: Conduct, files = certificate, tls: TlsOptions = {}) {
   const received: Buffer[] = [];
   const sockets = new Set<TLSSocket>();
-  const options = { cert: readFileSync(files.certificateFile), key: readFileSync(files.keyFile) };
+  const options = { ...tls, cert: readFileSync(files.certificateFile), key: readFileSync(files.keyFile) };
   const server = createServer(options, (socket) => {
     const index = received.push(Buffer.alloc(0)) - 1;
     sockets.add(socket);
@@ -112,11 +112,11 @@ describe("rsyslogd", () => {
     const log = new SyslogRemoteLog(collectorAt(server.port), ledger);
     log.connect();
     await log.deliver(5);
-    await server.stop();
 
-    const texts = await server.texts();
+    const texts = await server.texts(6);
     expect(texts.slice(0, -1)).toEqual(linesOf(directory));
     expect(JSON.parse(texts.at(-1) ?? "")).toEqual({ checkpoint: ledger.checkpoint() });
+    await server.stop();
     expect(await server.headers()).toEqual([
       "85 2026-11-23T12:00:00.000Z signer started -",
       "86 2026-11-23T12:00:00.000Z signer signed -",
@@ -134,8 +134,7 @@ describe("rsyslogd", () => {
     await ledger.transact(at(1), (tx) => tx.append({ kind: "configured", rules: "0".repeat(64), summary }));
     const server = await startRsyslog(cleanup, { ...certificate, caFile: authority.caFile });
     await new SyslogRemoteLog(collectorAt(server.port), ledger).deliver(2);
-    await server.stop();
-    expect((await server.texts()).slice(0, 2)).toEqual(linesOf(directory));
+    expect((await server.texts(3)).slice(0, 2)).toEqual(linesOf(directory));
   });
 
   it("that asks for a certificate takes this host's, and refuses it without", async () => {
@@ -144,7 +143,9 @@ describe("rsyslogd", () => {
     const server = await startRsyslog(cleanup, { ...files, asksForCertificate: true });
     const own = await authority.issue({ altName: "DNS:signer.example.org" });
 
-    expect(await checkCollector(collectorAt(server.port))).toMatchObject({ code: "remote-log-unavailable" });
+    expect((await checkCollector(collectorAt(server.port)))?.message).toContain(
+      "refuses this host's certificate, or asks for one",
+    );
     const without = new SyslogRemoteLog(collectorAt(server.port), ledger);
     expect(await faultCode(() => without.deliver(2))).toBe("remote-log-unavailable");
     expect(ledger.forwardedSize("siem")).toBe(0);
@@ -325,6 +326,18 @@ describe("a collector", () => {
     },
   );
 
+  it("that speaks TLS 1.2 is spoken to, with authenticated encryption only", async () => {
+    const outcomes: string[] = [];
+    for (const ciphers of ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA256"]) {
+      const { port } = await startCollector(reads, certificate, { maxVersion: "TLSv1.2", ciphers });
+      outcomes.push(await outcome(collectorAt(port)));
+    }
+    expect(outcomes).toEqual([
+      "sent",
+      "the syslog collector HOST refuses the handshake: it asks for a certificate, or has no cipher in common with this host",
+    ]);
+  });
+
   it("that is down is said to be", async () => {
     const collector = await startCollector(reads);
     await collector.stop();
@@ -340,7 +353,7 @@ describe("a collector", () => {
       await once(server, "listening");
       cleanup.add(() => server.close());
       const source = collectorAt((server.address() as AddressInfo).port, { timeoutMs: 200 });
-      expect(await outcome(source)).toMatch(/HOST (cannot be talked to|did not answer within 200 ms)/);
+      expect(await outcome(source)).toMatch(/HOST (does not speak TLS|did not answer within 200 ms)/);
     }
   });
 
@@ -372,6 +385,19 @@ describe("a collector", () => {
     const log = new SyslogRemoteLog(collectorAt(port, { timeoutMs: 300 }), ledger);
     await expect(log.deliver(1)).rejects.toThrow("did not take everything within 300 ms");
     expect(ledger.forwardedSize("siem")).toBe(0);
+  });
+
+  it.each(["ends", "breaks"])("that %s the connection once it has read all gets it again", async (how) => {
+    const { ledger, directory } = freshLedger();
+    const collector = await startCollector((socket) => {
+      if (collector.received.length === 1)
+        socket.once("data", () => (how === "ends" ? socket.end() : socket.destroy()));
+    });
+    const source = collectorAt(collector.port);
+    await expect(new SyslogRemoteLog(source, ledger).deliver(1)).rejects.toThrow("closed the connection");
+    expect(ledger.forwardedSize("siem")).toBe(0);
+    await new SyslogRemoteLog(source, ledger).deliver(1);
+    expect(entriesIn(textsOf(collector.received[1] ?? Buffer.alloc(0)))).toEqual(linesOf(directory));
   });
 
   it.each(["ends", "breaks"])("that %s the connection in the middle gets all of it again", async (how) => {
