@@ -293,6 +293,10 @@ describe("an entry in the log whose signature contradicts the log is none:", () 
       expect(opening(reissue(changes), alone), JSON.stringify(changes)).toBe(
         `entry 9: the signature is not that of entry ${"of" in changes ? changes.of : 7} that the entry reissues`,
       );
+    const later = parseLogEntry(log.lines[12] ?? "") as SignedEntry;
+    expect(opening(reissue({ of: 12, signature: later.signature }), alone)).toBe(
+      "entry 9: the signature is not that of entry 12 that the entry reissues",
+    );
     expect(opening(reissue({ signature: "AAAA" }), alone)).toMatch(
       /^entry 9: the signature is not one made here: /,
     );

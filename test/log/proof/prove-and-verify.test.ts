@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -195,6 +195,21 @@ describe("prove", () => {
       expect((await prove("2", "-o", join(folder, bad))).status, bad).toBe(74);
     }
     expect(readdirSync(folder)).toEqual(["a.tlog-proof", "is-a-folder", "is-a-link"]);
+  });
+
+  test("proves from a copy on a log host, by the head that the copy itself cosigned", async () => {
+    const { ledger, directory } = await sampleLog();
+    acknowledge(directory, 6, one);
+    ledger.close();
+    const copies = freshDirectory();
+    mkdirSync(join(copies, "repo"));
+    copyFileSync(join(directory, "log.db"), join(copies, "repo", "log.db"));
+    const { text, notes } = await signerLog(["--copies", copies, "--log", "repo", "prove", "2"]);
+    expect([headOf(text), notes]).toEqual([[6, ORIGIN, one.key.name], []]);
+    const file = join(copies, "proof");
+    writeFileSync(file, text);
+    const key = encodeVerifierKey(ledger.verifier);
+    expect((await signerLog(["verify", file, "--key", key, ...witnessArgs(one)])).status).toBe(0);
   });
 
   test("says that there is no such entry: 64", async () => {

@@ -70,18 +70,41 @@ describe("published vectors:", () => {
     const root = (size: number) => ({ do: "root", leaves: LEAVES.slice(0, size).map(hex) });
     const answers = await askSecond(ROOTS.map((_, size) => root(size)));
     expect(answers.map((answer) => answer["root"])).toEqual(ROOTS);
-    const path = [LEVELS[0]?.[4], LEVELS[1]?.[3], LEVELS[2]?.[0]];
-    const inclusion = { do: "inclusion", leaf: LEVELS[0]?.[5], index: 5, size: 8, path, root: ROOTS[8] };
-    const consistency = {
+    const node = (level: number, index: number) => LEVELS[level]?.[index];
+    const inclusions = (
+      [
+        [0, 1, []],
+        [0, 8, [node(0, 1), node(1, 1), node(2, 1)]],
+        [5, 8, [node(0, 4), node(1, 3), node(2, 0)]],
+        [2, 3, [node(1, 0)]],
+        [1, 5, [node(0, 0), node(1, 1), node(0, 4)]],
+      ] as const
+    ).map(([index, size, path]) => ({
+      do: "inclusion",
+      leaf: node(0, index),
+      index,
+      size,
+      path,
+      root: ROOTS[size],
+    }));
+    const consistencies = (
+      [
+        [1, 1, []],
+        [1, 8, [node(0, 1), node(1, 1), node(2, 1)]],
+        [2, 5, [node(1, 1), node(0, 4)]],
+        [6, 8, [node(1, 2), node(1, 3), node(2, 0)]],
+      ] as const
+    ).map(([first, second, proof]) => ({
       do: "consistency",
-      first: 6,
-      second: 8,
-      roots: [ROOTS[6], ROOTS[8]],
-      proof: [LEVELS[1]?.[2], LEVELS[1]?.[3], LEVELS[2]?.[0]],
-    };
-    expect(
-      await askSecond([inclusion, { ...inclusion, index: 4 }, consistency, { ...consistency, first: 5 }]),
-    ).toMatchObject([{ ok: true }, { ok: false }, { ok: true }, { ok: false }]);
+      first,
+      second,
+      roots: [ROOTS[first], ROOTS[second]],
+      proof,
+    }));
+    for (const answer of await askSecond([...inclusions, ...consistencies]))
+      expect(answer).toEqual({ ok: true });
+    const moved = inclusions.map((request) => ({ ...request, index: request.index ^ 1 }));
+    for (const answer of await askSecond(moved)) expect(answer).toMatchObject({ ok: false });
   });
 
   test("an entry of a public log is proven by both, with its witness", async () => {
