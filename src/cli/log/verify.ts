@@ -213,7 +213,7 @@ async function verify(
     const conflicts = countEvidence(locateState(where()));
     if (conflicts > 0)
       note?.(
-        `something else was signed with this log's key: ${conflicts} times, see ${CONFLICTS_FOLDER} beside the copy`,
+        `the log's key signed what contradicts this copy, ${conflicts === 1 ? "once" : `${conflicts} times`}: see ${CONFLICTS_FOLDER} beside it`,
       );
     const place = { directory: locateState(where()), now };
     return verifyWholeLog(reader, { checkpoint, key, witnesses, quiet, onProgress, ...place }, output);

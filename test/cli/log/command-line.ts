@@ -12,12 +12,15 @@ export interface CommandLineEnd {
   readonly text: string;
   /** The refusal's line; empty where there was none. */
   readonly complaint: string;
+  /** What it said besides. */
+  readonly notes: readonly string[];
 }
 
 /** Runs `signer-log ARGS` in this process, a day after the logs of tests begin, without a terminal. */
 export async function signerLog(args: readonly string[], now = at(DAY)): Promise<CommandLineEnd> {
   let text = "";
   let complaint = "";
+  const notes: string[] = [];
   const stream = new Writable({
     write(chunk: Buffer, _encoding, done) {
       text += chunk.toString();
@@ -30,11 +33,12 @@ export async function signerLog(args: readonly string[], now = at(DAY)): Promise
       complaint = `${code}: ${reason}`;
       return EXIT[code];
     },
+    note: (text) => void notes.push(text),
     now,
     onProgress: undefined,
   }).catch((error: unknown) => {
     if (error instanceof Fault) return `${error.code}: ${error.message}`;
     throw error;
   });
-  return { status, text, complaint };
+  return { status, text, complaint, notes };
 }
