@@ -14,7 +14,7 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { Fault } from "../../outcome.ts";
 
 /** Everybody reads: the folder is for a web server of another account. Only the owner writes. */
@@ -36,13 +36,10 @@ export class PublicFolder {
 
   /** Opens a folder, which is made where it is not there; the one above it must be. */
   constructor(path: string) {
-    this.#path = path;
+    this.#path = resolve(path);
     this.#guard(() => {
-      if (!existsSync(path)) {
-        this.#makeFolder(path);
-        return;
-      }
-      this.#removeAbandoned();
+      if (existsSync(path)) this.#removeAbandoned();
+      else this.#makeFolder(this.#path);
     });
   }
 
@@ -72,8 +69,16 @@ export class PublicFolder {
         closeSync(file);
       }
       renameSync(unfinished, path);
-      this.#unsynced.add(dirname(path));
+      this.keep(name);
     });
+  }
+
+  /** Sees to it that {@link PublicFolder.sync} makes a name durable that was there: who made it may have been killed before. */
+  keep(name: string): void {
+    for (let folder = dirname(this.path(name)); ; folder = dirname(folder)) {
+      this.#unsynced.add(folder);
+      if (folder.length <= this.#path.length) return;
+    }
   }
 
   /** Makes durable which names there are. */

@@ -142,7 +142,10 @@ function put(target: PublicFolder, tile: Tile | undefined, bytes: Uint8Array): 0
   const found = statSync(path, { throwIfNoEntry: false });
   if (found !== undefined) {
     const same = found.isFile() && found.size === bytes.length && readFileSync(path).equals(bytes);
-    if (same) return 0;
+    if (same) {
+      target.keep(name);
+      return 0;
+    }
     if (tile !== undefined)
       throw new Fault(
         "log-broken",
