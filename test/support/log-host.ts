@@ -48,6 +48,7 @@ export class FakeLogHost {
   readonly received: Message[] = [];
   /** Connections so far. */
   connections = 0;
+  readonly #streams = new Set<Duplex>();
   /** Is waited for when a question has begun. */
   beforeAnswer: (question: Message) => Promise<unknown> = async () => undefined;
   twist: Twist = (message) => message;
@@ -91,6 +92,11 @@ export class FakeLogHost {
     };
   }
 
+  /** Ends every connection. */
+  hangUp(): void {
+    for (const stream of this.#streams) stream.end();
+  }
+
   /** What it would say first, now. */
   hello(): ReceiverMessage {
     return {
@@ -106,6 +112,7 @@ export class FakeLogHost {
   /** Speaks the protocol at the far end of a stream, until either side ends it. */
   async serve(stream: Duplex): Promise<void> {
     this.connections += 1;
+    this.#streams.add(stream);
     stream.on("error", () => undefined);
     let sent = 0;
     let read = 0;

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { cosign } from "../../../src/log/cosignature.ts";
 import type { StoredEntry } from "../../../src/log/log-source.ts";
 import { LogHost } from "../../../src/log/remote/log-host.ts";
-import { encodeMessage } from "../../../src/log/remote/message.ts";
+import { encodeMessage, type Message } from "../../../src/log/remote/message.ts";
 import { encodeVerifierKey } from "../../../src/log/signed-note.ts";
 import { Fault } from "../../../src/outcome.ts";
 import { FakeLogHost, type Instead, newWitness, type Twist } from "../../support/log-host.ts";
@@ -260,18 +260,32 @@ describe("an acknowledgement is refused", () => {
 });
 
 describe("who sends", () => {
-  test("is told of a conflict in the middle of an append, though nobody reads the rest", async () => {
-    const { host, connect, entries, noteOf } = await logAndHost(3, 0);
+  /** A log host that reads what is there first of an append, answers, and reads no more. */
+  async function answerInTheMiddle(answer: (log: Awaited<ReturnType<typeof logAndHost>>) => Message) {
+    const log = await logAndHost(3, 0);
+    const { host, entries, noteOf } = log;
     host.serve = async (stream) => {
       stream.write(`${encodeMessage(host.hello())}\n`);
-      // It reads what is there, says no, and reads no more.
       await once(stream, "readable");
       stream.read();
-      stream.write(`${encodeMessage({ kind: "conflict", reason: "another root" })}\n`);
+      stream.write(`${encodeMessage(answer(log))}\n`);
     };
-    const to = await connect(60_000);
+    const to = await log.connect(60_000);
     const big = entries.map((entry) => ({ ...entry, packages: "x".repeat(2 * 1024 ** 2) }));
-    expect(await faultOf(to.append(noteOf(3), 0, 3, big))).toMatch(/contradiction, "another root"/);
+    return await faultOf(to.append(noteOf(3), 0, 3, big));
+  }
+
+  test("is told of a conflict in the middle of an append, though nobody reads the rest", async () => {
+    const conflict: Message = { kind: "conflict", reason: "another root" };
+    expect(await answerInTheMiddle(() => conflict)).toMatch(/contradiction, "another root"/);
+  });
+
+  test("believes no acknowledgement in the middle of an append", async () => {
+    const cosigned = ({ noteOf, host }: Awaited<ReturnType<typeof logAndHost>>): Message => ({
+      kind: "cosigned",
+      note: cosign(noteOf(3), host.witness, new Date()),
+    });
+    expect(await answerInTheMiddle(cosigned)).toMatch(/answered before it had the question/);
   });
 
   test("gives up when the connection breaks, with the reason that there is", async () => {

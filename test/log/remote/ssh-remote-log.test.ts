@@ -170,18 +170,23 @@ describe("a required remote log", () => {
   });
 
   test("whose connection ended while the artefact was read is called again", async () => {
-    const { fake, request, remoteLog } = await makeHosts();
+    const { host, fake, request, remoteLog } = await makeHosts();
+    await remoteLog(fake).deliver(1);
     const log = remoteLog(fake);
     const source = Readable.from(
       (async function* () {
         await log.ready();
-        fake.twist = (message) => (message.kind === "root" ? "end" : message);
-        await sleep(1100); // what it was heard to say is old by then
+        // It has even lost its copy, and gets it anew.
+        fake.entries.length = 0;
+        fake.note = undefined;
+        fake.hangUp();
         yield bytes;
       })(),
     );
     expect(await request([log], source)).toBe("signed");
-    expect(fake.connections).toBe(2);
+    expect(fake.connections).toBe(3);
+    expect(fake.entries.map(({ seq }) => seq)).toEqual([0, 1, 2]);
+    expect(acknowledged(host)).toEqual([3]);
   });
 
   test("that went silent while the artefact was read is called again, too", async () => {
