@@ -1,4 +1,4 @@
-import { appendFile, copyFile, cp, readdir, rename, rm } from "node:fs/promises";
+import { appendFile, copyFile, cp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readConfigFile } from "../../src/config/config-file.ts";
@@ -82,7 +82,10 @@ describe("yesterday's state directory in place of today's", () => {
       /^ERROR +log +.*signing was stopped at/m,
     );
     const compared = await signerLog(host, "compare");
-    expect(compared).toMatchObject({ status: 69, text: expect.stringMatching(/behind its copy by 1 entry/) });
+    expect(compared).toMatchObject({
+      status: 69,
+      text: expect.stringMatching(/^verdict +the log is 1 entry short, and the beginning of the copy$/m),
+    });
     expect(compared.stderr).toContain("signer-log restore");
 
     const restored = await signerLog(host, "restore", "--from", LOG_HOST);
@@ -147,6 +150,23 @@ describe("a host that is lost", () => {
     expect(await signerLog(host, "restore", "--copy", brought)).toMatchObject({ status: 0 });
     expect(outcome(await signDatabase(host, 2))).toBe("signed");
   });
+});
+
+test("of two log hosts the one that holds less is not restored from", async () => {
+  const { host } = await makeHosts();
+  await addCopyOverSsh(cleanup, host, { name: "other" });
+  expect(outcome(await signDatabase(host, 1))).toBe("signed");
+  const both = await readFile(host.configFile, "utf8");
+  await writeFile(host.configFile, both.slice(0, both.lastIndexOf("[[remote_log]]")));
+  expect(outcome(await signDatabase(host, 2))).toBe("signed");
+  await writeFile(host.configFile, both);
+  await rm(join(host.stateDirectory, "log.db"));
+  expect(await signerLog(host, "restore", "--from", "other")).toMatchObject({
+    status: 69,
+    stderr: expect.stringMatching(/loghost holds 4 entries of the log, other 3: expected --from loghost$/m),
+  });
+  expect(await signerLog(host, "restore", "--from", LOG_HOST)).toMatchObject({ status: 0 });
+  expect(outcome(await signDatabase(host, 2))).toBe("signed");
 });
 
 describe("the log key in a thief's hands", () => {

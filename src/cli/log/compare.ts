@@ -75,28 +75,13 @@ async function openCopy(
   return isRefusal(host) ? host : await openLogHostCopy(host, verifier);
 }
 
-const VERDICT: Readonly<Record<Comparison["kind"], string>> = {
-  equal: "the same",
-  "copy-behind": "the copy is behind",
-  "log-behind": "the log is behind its copy",
-  contradiction: "they contradict each other",
-};
-
 async function print(found: Comparison, copy: HeldCopy, output: Output): Promise<void> {
   const { kind, logSize, copySize, common, difference } = found;
   const rows = [
     ["log", entries(logSize)],
     ["copy", `${entries(copySize)}, ${copy.what}`],
-    [
-      "the same",
-      common === Math.min(logSize, copySize) && difference === undefined
-        ? entries(common)
-        : `${entries(common)}, the first ones`,
-    ],
-    [
-      "verdict",
-      `${VERDICT[kind]}${kind === "copy-behind" || kind === "log-behind" ? ` by ${entries(Math.abs(logSize - copySize))}, and its beginning` : ""}`,
-    ],
+    ["the same", common === logSize && common === copySize ? "all" : `the first ${entries(common)}`],
+    ["verdict", verdict(found)],
   ];
   for (const [label = "", value = ""] of rows) await output.line(`${label.padEnd(10)}${printable(value)}`);
   if (difference !== undefined) await printDifference(difference, output);
@@ -104,12 +89,28 @@ async function print(found: Comparison, copy: HeldCopy, output: Output): Promise
   await output.flush();
 }
 
+function verdict({ kind, logSize, copySize }: Comparison): string {
+  const short = entries(Math.abs(logSize - copySize));
+  switch (kind) {
+    case "equal":
+      return "the same";
+    case "copy-behind":
+      return `the copy is ${short} short, and the beginning of the log`;
+    case "log-behind":
+      return `the log is ${short} short, and the beginning of the copy`;
+    case "contradiction":
+      return "they contradict each other";
+  }
+}
+
 async function printDifference({ seq, log, copy, members }: Difference, output: Output): Promise<void> {
+  const where = members.length === 0 ? "" : `, in: ${members.join(", ")}`;
   await output.line();
-  await output.line(`entry ${seq} is the first that differs`);
-  await output.line(`in the log:   ${printable(log ?? "(missing)")}`);
-  await output.line(`in the copy:  ${printable(copy ?? "(missing)")}`);
-  if (members.length > 0) await output.line(`differing:    ${members.map(printable).join(", ")}`);
+  await output.line(printable(`entry ${seq} is the first that differs${where}`));
+  await output.line("in the log:");
+  await output.line(printable(log ?? "(missing)"));
+  await output.line("in the copy:");
+  await output.line(printable(copy ?? "(missing)"));
   if (log === copy) await output.line("The lines are the same: one of the trees is not made of its entries.");
 }
 

@@ -1,12 +1,14 @@
 import { type Command, InvalidArgumentError } from "commander";
-import type { Config } from "../../config/config.ts";
+import type { Config, SshRemoteLog } from "../../config/config.ts";
 import { readConfigFile } from "../../config/config-file.ts";
 import { TOLERATED_LAG_MS } from "../../log/log-clock.ts";
-import { openCopyDirectory } from "../../log/restore/held-copy.ts";
+import { type HeldCopy, openCopyDirectory } from "../../log/restore/held-copy.ts";
 import { openLogHostCopy } from "../../log/restore/log-host-copy.ts";
+import { askOthers } from "../../log/restore/other-log-hosts.ts";
 import type { ReplacedLog } from "../../log/restore/replaced-log.ts";
 import { type Restored, type RestoreOptions, restoreLog } from "../../log/restore/restore.ts";
-import { isRefusal, type Refusal, refusal } from "../../outcome.ts";
+import type { VerifierKey } from "../../log/signed-note.ts";
+import { Fault, isRefusal, type Refusal, refusal } from "../../outcome.ts";
 import { readWitnessKeyOption } from "./given-file.ts";
 import { findLogHost } from "./log-host-option.ts";
 import type { LogTools } from "./log-tools.ts";
@@ -68,7 +70,8 @@ async function restore(
       refusal("bad-request", "restore works on the log that the configuration names: expected --config"),
     );
   const config = readConfigFile(configFile(options));
-  const openCopy = chooseCopy(flags, config);
+  const silent: string[] = [];
+  const openCopy = chooseCopy(flags, config, (name) => silent.push(name));
   if (isRefusal(openCopy)) return finish(openCopy);
   const outcome = await restoreLog({
     directory: config.stateDirectory,
@@ -80,12 +83,19 @@ async function restore(
     onProgress,
   });
   if (isRefusal(outcome)) return finish(outcome);
-  await print(outcome, now, output);
+  await print(outcome, silent, now, output);
   return finish();
 }
 
-/** What to restore from. */
-function chooseCopy(flags: RestoreFlags, config: Config): RestoreOptions["openCopy"] | Refusal {
+/**
+ * What to restore from.
+ * @param onSilent told of log hosts that did not say how much they have
+ */
+function chooseCopy(
+  flags: RestoreFlags,
+  config: Config,
+  onSilent: (name: string) => void,
+): RestoreOptions["openCopy"] | Refusal {
   const { from, copy, witness } = flags;
   if ((from === undefined) === (copy === undefined))
     return refusal("bad-request", "expected --from and a log host's name, or --copy and a folder");
@@ -96,7 +106,7 @@ function chooseCopy(flags: RestoreFlags, config: Config): RestoreOptions["openCo
         "--witness goes with --copy: the configuration says who cosigns on a log host",
       );
     const host = findLogHost(config, from);
-    return isRefusal(host) ? host : (verifier) => openLogHostCopy(host, verifier);
+    return isRefusal(host) ? host : (verifier) => openNewest(host, config, verifier, onSilent);
   }
   const given = witness === undefined ? undefined : readWitnessKeyOption("--witness", witness);
   if (isRefusal(given)) return given;
@@ -112,7 +122,36 @@ function chooseCopy(flags: RestoreFlags, config: Config): RestoreOptions["openCo
   return () => openCopyDirectory(copy ?? "", witnesses);
 }
 
-async function print(restored: Restored, now: Date, output: Output): Promise<void> {
+/** The copy on a log host, where no other one has more of the log. */
+async function openNewest(
+  host: SshRemoteLog,
+  { remoteLogs }: Config,
+  verifier: VerifierKey,
+  onSilent: (name: string) => void,
+): Promise<HeldCopy> {
+  const others = remoteLogs
+    .filter((remote) => remote.kind === "ssh")
+    .filter(({ name }) => name !== host.name);
+  const asked = await askOthers(others, verifier);
+  const copy = await openLogHostCopy(host, verifier);
+  const ahead = asked.find(({ size }) => size !== undefined && size > copy.size);
+  if (ahead !== undefined) {
+    copy.close();
+    throw new Fault(
+      "log-broken",
+      `nothing is restored: ${ahead.name} holds ${ahead.size} entries of the log, ${host.name} ${copy.size}: expected --from ${ahead.name}`,
+    );
+  }
+  for (const { name, size } of asked) if (size === undefined) onSilent(name);
+  return copy;
+}
+
+async function print(
+  restored: Restored,
+  silent: readonly string[],
+  now: Date,
+  output: Output,
+): Promise<void> {
   if (restored.kind === "completed") {
     await output.line("completed what an interrupted restore had begun");
     await output.line(`what was there is in ${printable(restored.aside)}`);
@@ -139,6 +178,10 @@ async function print(restored: Restored, now: Date, output: Output): Promise<voi
   await output.line(
     "limits count from these entries as before; counters of refusals without entries start empty",
   );
+  for (const name of silent)
+    await output.line(
+      `${name} did not answer: where it holds more of the log than this, it will contradict it`,
+    );
   if (Date.parse(log.entry.time) - now.getTime() >= TOLERATED_LAG_MS)
     await output.line(
       "the clock is behind the log: nothing is signed before it is set, or signer clock accept says that it is right",

@@ -85,12 +85,12 @@ function* describe(entry: LogEntry): Generator<Field> {
   const members = new Map<string, unknown>(Object.entries(entry));
   for (const label of [...FIRST, ...[...members.keys()].sort()]) {
     const value = members.get(label);
-    if (members.delete(label) && label !== "seq") yield* describeMember(label, value);
+    if (members.delete(label) && label !== "seq") yield* describeMember(entry.kind, label, value);
   }
 }
 
-function* describeMember(label: string, value: unknown): Generator<Field> {
-  if (label === "size") yield [label, describeSize(Number(value))];
+function* describeMember(kind: LogEntry["kind"], label: string, value: unknown): Generator<Field> {
+  if (label === "size" && kind !== "restored") yield [label, describeSize(Number(value))];
   else if (label === "private") yield ["private", `${value} (commitment; --private shows the record)`];
   else if (Array.isArray(value)) for (const item of value) yield [label, String(item)];
   else if (typeof value === "object" && value !== null) {

@@ -194,7 +194,7 @@ function refuseToReplace(
   return refusal(
     "bad-request",
     comparison?.kind === "copy-behind"
-      ? `nothing to restore: the log is sound, and the copy lacks its last ${count}: signer-log push sends them (--discard-unacknowledged ${lost} gives them up)`
+      ? `nothing to restore: the log is sound, and ahead of the copy by ${count}: signer-log push sends the rest (--discard-unacknowledged ${lost} gives it up)`
       : `the copy lacks ${count} that the log has, and they would be lost: --discard-unacknowledged ${lost} gives them up`,
   );
 }

@@ -190,7 +190,9 @@ test("entries that the copy lacks are lost only where their exact number is give
   const host = await filledState();
   const copy = copyOf(host);
   await signMore(host, 2);
-  expect(await restore(host, copy)).toMatch(/^bad-request: nothing to restore: .* lacks its last 2 entries/);
+  expect(await restore(host, copy)).toMatch(
+    /^bad-request: nothing to restore: .* ahead of the copy by 2 entries/,
+  );
   for (const discard of [1, 3])
     expect(await restore(host, copy, { discard })).toMatch(/^bad-request: .* lacks 2 entries/);
   expect(linesOf(host)).toHaveLength(9);
