@@ -1,4 +1,4 @@
-import { chmodSync, cpSync, existsSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, cpSync, existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { Cleanup } from "../support/cleanup.ts";
@@ -75,10 +75,14 @@ describe("a required log host", () => {
     expect(outcome(await request(host))).toBe("signed");
   });
 
-  test("that hangs: 69 after the timeout, and the process ends", async () => {
+  test.each([
+    ["hangs", "exec cat >/dev/null"],
+    // The whole session: nothing comes back over the connection any more, not even for its end.
+    ["is frozen", "sshd=$PPID; (sleep 6; kill -CONT $sshd) & kill -STOP $sshd; cat >/dev/null"],
+  ])("that %s: 69 after the timeout, and the process ends", async (_, command) => {
     const host = await makeSigningHost(cleanup, { rules: ONCE });
     const logHost = await startLogHost(cleanup, host, { timeout: "1 s" });
-    await logHost.runs("exec cat >/dev/null");
+    await logHost.runs(command);
     const ended = await request(host);
     expect(outcome(ended)).toBe("remote-log-unavailable 69");
     expect(ended.stderr).toContain("timed out");
@@ -111,6 +115,40 @@ describe("a required log host", () => {
     await logHost.runs();
     expect(outcome(await request(host))).toBe("signed");
     expect(kinds(host).at(-1)).toBe("reissued");
+    expect(readLog(logHost.directory)).toEqual(host.entries());
+  });
+});
+
+describe("signer check", () => {
+  test("finds the key of the log host open to others, of another owner, or missing", async () => {
+    const host = await makeSigningHost(cleanup);
+    const { keyFile } = await startLogHost(cleanup, host);
+    chmodSync(keyFile, 0o640);
+    expect(await check(host)).toMatch(
+      /^ERROR +remote log +.* is open to others \(mode 0640\): chmod go= it$/m,
+    );
+    chmodSync(keyFile, 0o600);
+    if (process.getuid?.() === 0) {
+      chownSync(keyFile, 12345, 12345);
+      expect(await check(host)).toMatch(/^ERROR +remote log +.* belongs to account 12345, the state to 0/m);
+      chownSync(keyFile, 0, 0);
+    }
+    renameSync(keyFile, `${keyFile}.away`);
+    expect(await check(host)).toMatch(/^ERROR +remote log +.* is missing$/m);
+  });
+
+  test("notices a copy that was put back to yesterday's; the next request fills it again", async () => {
+    const host = await makeSigningHost(cleanup);
+    const logHost = await startLogHost(cleanup, host);
+    const kept = join(host.folder, "copy");
+    cpSync(logHost.directory, kept, { recursive: true });
+    expect(outcome(await request(host))).toBe("signed");
+    rmSync(logHost.directory, { recursive: true });
+    renameSync(kept, logHost.directory);
+    expect(await check(host)).toMatch(
+      /^WARNING +remote log +loghost holds 0 entries and once acknowledged 3:/,
+    );
+    expect(outcome(await request(host))).toBe("signed");
     expect(readLog(logHost.directory)).toEqual(host.entries());
   });
 });

@@ -11,6 +11,8 @@ import { tempDir } from "./temp-dir.ts";
 export interface LogHostUnderTest {
   /** The folder of the copy. */
   readonly directory: string;
+  /** The key that the signing host logs in with. */
+  readonly keyFile: string;
   /** Runs `bin/signer-log --log repo … ARGS` there. */
   signerLog(...args: readonly string[]): Promise<Ended>;
   /**
@@ -58,6 +60,7 @@ export async function startLogHost(
   await appendFile(host.configFile, `\n${filledIn}required = ${required}\ntimeout = "${timeout}"\n`);
   return {
     directory: join(folder, "repo"),
+    keyFile: server.identity,
     signerLog: (...args) => run(SIGNER_LOG, [...here, ...args]),
     runs,
   };
