@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { delimiter, join } from "node:path";
 import type { CertificateFiles } from "./certificates.ts";
 import type { Cleanup } from "./cleanup.ts";
@@ -84,10 +85,20 @@ async function listeningPort(
 ): Promise<number> {
   for (let waitedMs = 0; waitedMs < 10_000 && server.exitCode === null; waitedMs += 20) {
     const port = Number(await readFile(file, "utf8").catch(() => ""));
-    if (port > 0) return port;
+    if (port > 0 && (await isListening(port))) return port; // it writes the file a moment before it listens
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error(`rsyslogd did not start: ${(await said()).join("\n")}`);
+}
+
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
 }
 
 async function stop(server: ChildProcess): Promise<void> {
