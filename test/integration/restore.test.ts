@@ -5,9 +5,9 @@ import { readConfigFile } from "../../src/config/config-file.ts";
 import { Ledger } from "../../src/log/ledger.ts";
 import { ConflictFault, LogHost } from "../../src/log/remote/log-host.ts";
 import { Cleanup } from "../support/cleanup.ts";
-import { addCopyOverSsh, type CopyOverSsh, LOG_HOST } from "../support/copy-over-ssh.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
 import { makeImage } from "../support/image.ts";
+import { type LogHostUnderTest, startLogHost } from "../support/log-host-over-ssh.ts";
 import { type Ended, run } from "../support/run.ts";
 import {
   makeSigningHost,
@@ -19,6 +19,7 @@ import {
 import { tempDir } from "../support/temp-dir.ts";
 
 const cleanup = new Cleanup();
+const LOG_HOST = "loghost";
 const RULES =
   rule({ id: "repos-db", type: "db" }) + rule({ id: "monthly-iso", type: "iso", limits: ["1 per month"] });
 let first: Buffer;
@@ -31,9 +32,9 @@ beforeAll(async () => {
 afterAll(() => cleanup.run());
 
 /** A signing host whose log goes to a real log host. */
-async function makeHosts(required = true): Promise<{ host: SigningHostUnderTest; copy: CopyOverSsh }> {
+async function makeHosts(required = true): Promise<{ host: SigningHostUnderTest; copy: LogHostUnderTest }> {
   const host = await makeSigningHost(cleanup, { rules: RULES });
-  return { host, copy: await addCopyOverSsh(cleanup, host, { required }) };
+  return { host, copy: await startLogHost(cleanup, host, { required }) };
 }
 
 function signDatabase(host: SigningHostUnderTest, seed: number): Promise<Ended> {
@@ -154,7 +155,7 @@ describe("a host that is lost", () => {
 
 test("of two log hosts the one that holds less is not restored from", async () => {
   const { host } = await makeHosts();
-  await addCopyOverSsh(cleanup, host, { name: "other" });
+  await startLogHost(cleanup, host, { name: "other" });
   expect(outcome(await signDatabase(host, 1))).toBe("signed");
   const both = await readFile(host.configFile, "utf8");
   await writeFile(host.configFile, both.slice(0, both.lastIndexOf("[[remote_log]]")));
@@ -181,7 +182,8 @@ describe("the log key in a thief's hands", () => {
     const alone = await makeSigningHost(cleanup, { rules: RULES });
     await putBack(thief, alone.stateDirectory);
     for (const seed of [3, 4, 5]) expect(outcome(await signDatabase(alone, seed))).toBe("signed");
-    await appendFile(alone.configFile, copy.table);
+    const config = await readFile(host.configFile, "utf8");
+    await appendFile(alone.configFile, config.slice(config.indexOf("[[remote_log]]")));
     expect(await signerLog(alone, "push")).toMatchObject({
       status: 69,
       stderr: expect.stringMatching(/^signer-log: log-broken: .* two histories/),
