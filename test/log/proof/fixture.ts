@@ -6,7 +6,8 @@ import { encodeLogEntry } from "../../../src/log/log-entry.ts";
 import { treeRoot } from "../../../src/log/merkle.ts";
 import { inclusionProof } from "../../../src/log/merkle-proof.ts";
 import { encodeTlogProof } from "../../../src/log/proof/tlog-proof.ts";
-import { encodeVerifierKey, type NoteSigner, noteKey, verifierKey } from "../../../src/log/signed-note.ts";
+import { encodeVerifierKey, type NoteSigner, verifierKey } from "../../../src/log/signed-note.ts";
+import { newWitness as newWitnessOf } from "../../support/log-host.ts";
 import { at, START } from "../fixture.ts";
 import { MemoryTree } from "../memory-tree.ts";
 import { ORIGIN, signatureRecord } from "../signature-record.ts";
@@ -19,8 +20,7 @@ export function newLogSigner(name = ORIGIN): NoteSigner {
 
 /** A key pair of a witness. */
 export function newWitness(name = "witness.example.net/w1"): Witness {
-  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-  return { key: noteKey("cosignature", name, publicKey), privateKey };
+  return newWitnessOf(name);
 }
 
 /** A log in memory: its first entry `started`, all others `signed`, each signature with the claims that are true there. */
