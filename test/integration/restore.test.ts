@@ -104,7 +104,7 @@ describe("yesterday's state directory in place of today's", () => {
     });
   });
 
-  test("is recognised before anything is signed also where the log host is not required", async () => {
+  test("is recognised by the request after next, where nobody waits for the log host", async () => {
     const { host } = await makeHosts(false);
     expect(outcome(await signDatabase(host, 1))).toBe("signed");
     const yesterday = join(await tempDir(cleanup), "state");

@@ -20,18 +20,15 @@ export type ReplacedLog =
 /** How many entries each syslog collector was sent. */
 export type Forwarded = ReadonlyMap<string, number>;
 
-/** Waits so long for a transaction of others, in ms. */
-const LOCK_TIMEOUT_MS = 10_000;
-
 /**
  * Takes the write lock of the log that is there, so that nothing is committed to it until the lock's connection is closed.
  * Undefined where there is none, or nothing that SQLite can lock. Fault `busy` where others hold it too long.
  */
-export function lockLog(directory: string): Database | undefined {
+export function lockLog(directory: string, busyTimeoutMs: number): Database | undefined {
   if (!hasLog(directory)) return undefined;
   let database: Database | undefined;
   try {
-    database = openLogDatabase(directory, { busyTimeoutMs: LOCK_TIMEOUT_MS });
+    database = openLogDatabase(directory, { busyTimeoutMs });
     database.exec("BEGIN IMMEDIATE");
     return database;
   } catch (error) {

@@ -42,6 +42,8 @@ export interface RestoreOptions {
   /** Opens the copy, which is expected to be of the log of this key. */
   readonly openCopy: (verifier: VerifierKey) => HeldCopy | Promise<HeldCopy>;
   readonly now: Date;
+  /** How long to wait for a transaction of the log that is there, in ms; default 10,000. */
+  readonly busyTimeoutMs?: number;
   readonly onProgress?: ((done: number, size: number) => void) | undefined;
 }
 
@@ -62,6 +64,8 @@ export type Restored =
     }
   /** An earlier call was interrupted after it had begun to put the log in place: this one did the rest. */
   | { readonly kind: "completed"; readonly aside: string };
+
+const BUSY_TIMEOUT_MS = 10_000;
 
 /** File of the state directory whose lock says that somebody restores; it stays. */
 export const RESTORE_LOCK_FILE = "restore.lock";
@@ -90,9 +94,9 @@ export async function restoreLog(options: RestoreOptions): Promise<Restored | Re
 }
 
 async function restoreAlone(options: RestoreOptions): Promise<Restored | Refusal> {
-  const { directory } = options;
+  const { directory, busyTimeoutMs = BUSY_TIMEOUT_MS } = options;
   const signer = chooseLogKey(options);
-  const lock = lockLog(directory);
+  const lock = lockLog(directory, busyTimeoutMs);
   try {
     // Before the connection: a log host waits for no long pass over another's log.
     const replaced = examineLog(directory, signer.verifier);
@@ -225,8 +229,9 @@ function holdsKey(directory: string, verifier: VerifierKey): boolean {
   }
 }
 
-function completeEarlier({ directory, now }: RestoreOptions): Restored {
-  const lock = lockLog(directory);
+function completeEarlier(options: RestoreOptions): Restored {
+  const { directory, now, busyTimeoutMs = BUSY_TIMEOUT_MS } = options;
+  const lock = lockLog(directory, busyTimeoutMs);
   try {
     return { kind: "completed", aside: complete(directory, now) };
   } finally {

@@ -293,6 +293,18 @@ test("what is in the WAL of the replaced log goes aside with it, and never into 
   expect(verdict(host)).toBe("sound");
 });
 
+test("nothing is restored beneath a transaction that is under way", async () => {
+  const host = await filledState();
+  const copy = copyOf(host);
+  await signMore(host, 1);
+  const raw = new DatabaseSync(join(host, "log.db"));
+  raw.exec("BEGIN IMMEDIATE");
+  const options = { discard: 1, busyTimeoutMs: 50 };
+  expect(await faultCode(() => restore(host, copy, options))).toBe("busy");
+  raw.close();
+  expect(await restore(host, copy, options)).toMatchObject({ kind: "restored" });
+});
+
 test("one restore at a time; a lock that its process did not live to give back holds nobody up", async () => {
   const old = await filledState();
   const copy = copyOf(old);
