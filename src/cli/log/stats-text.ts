@@ -41,7 +41,7 @@ function summary({ since, until, log }: Statistics): readonly string[] {
   return [
     `${moment(since)} to ${moment(until)} UTC: ${log.entries} entries`,
     `${signed} signed, ${reissued} reissued, ${refused} refused`,
-    ...(log.unreadable === 0 ? [] : [`${log.unreadable} lines that are no entries: see signer-log verify`]),
+    ...(log.unreadable === 0 ? [] : [`lines that are no entries: ${log.unreadable}; see signer-log verify`]),
   ];
 }
 
