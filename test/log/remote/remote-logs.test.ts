@@ -111,11 +111,22 @@ test("what is acknowledged is the entry itself: one more than its number", async
   expect(calls).toContain("deliver 8 spare");
 });
 
-test("a required remote log that does not acknowledge holds the signature back", async () => {
+test("a required remote log that does not acknowledge holds the signature back, and the client hears what to do", async () => {
   const { logs, first, second } = scene();
   first.delivery.resolve();
   second.delivery.reject(DOWN);
-  await expect(logs.release(RECORDED)).rejects.toBe(DOWN);
+  await expect(logs.release(RECORDED)).rejects.toMatchObject({
+    code: DOWN.code,
+    message: `${DOWN.message}; the same request again gets the signature that was logged`,
+  });
+});
+
+test("a log that turns out to be broken holds it back as well, and there is nothing to repeat", async () => {
+  const { logs, first, second } = scene();
+  const broken = new Fault("log-broken", "there are two histories");
+  first.delivery.reject(broken);
+  second.delivery.resolve();
+  await expect(logs.release(RECORDED)).rejects.toBe(broken);
 });
 
 test("one that is not required holds nothing back; its failure is in the journal", async () => {
