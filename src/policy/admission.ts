@@ -24,9 +24,10 @@ export function rulesFor(
   const ofClient = rules.filter((rule) => rule.client === client);
   if (ofClient.length === 0) return refusal("unknown-client", `no rule names the client ${quoted(client)}`);
   const fromHere = ofClient.filter((rule) => rule.from === undefined || isInRanges(rule.from, address));
+  // The reason goes into an entry, which is public: the address is in its private record.
   return fromHere.length > 0
     ? fromHere
-    : refusal("foreign-address", `no rule of this client allows the address ${address}`);
+    : refusal("foreign-address", "no rule of this client allows the address that it comes from");
 }
 
 /**
