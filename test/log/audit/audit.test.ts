@@ -13,6 +13,7 @@ import {
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fitsName } from "../../../src/log/audit/signature-audit.ts";
 import { encodeVerifierKey } from "../../../src/log/signed-note.ts";
 import { signerLog } from "../../cli/log/command-line.ts";
 import { Cleanup } from "../../support/cleanup.ts";
@@ -20,6 +21,7 @@ import { buildDatabase } from "../../support/database-fixture.ts";
 import { type Gpg, startGpg } from "../../support/gpg.ts";
 import { makeRepository } from "../../support/repository.ts";
 import { run, runOk } from "../../support/run.ts";
+import { rule } from "../../support/signing-host.ts";
 import { tempDir } from "../../support/temp-dir.ts";
 import { acknowledge, growTo } from "../export/fixture.ts";
 import { reopen } from "../fixture.ts";
@@ -280,6 +282,48 @@ describe("each kind of fraud is found", () => {
     ]);
     expect((await signerLog(args)).text.match(/our key made it over the file beside it/g)).toHaveLength(3);
   });
+});
+
+describe("a signature's time", () => {
+  test("that is over is found, but not that of a backup", async () => {
+    const rules = rule({ id: "short", type: "db", signature_expires: "20 hours" });
+    const made = await publishRepository(cleanup, repository, rules);
+    await made.publish(DB, newer);
+    backUp(made.tree, DB);
+    made.exportLog();
+    expect(await made.findings()).toEqual(["expired core.db.tar.gz.sig"]);
+    expect((await made.audit()).text).toContain("it expired at 2026-11-24T08:01:00Z\n");
+  });
+
+  test("must be one at which the key could sign, as its certificate says", async () => {
+    const made = await published();
+    const openpgp = await import("openpgp");
+    const certificate = await openpgp.readKey({ armoredKey: readFileSync(made.openpgp, "utf8") });
+    for (const subkey of certificate.subkeys) subkey.bindingSignatures = [];
+    writeFileSync(made.openpgp, certificate.armor());
+    expect(await made.findings()).toEqual(
+      [DB, FILES].flatMap((name) =>
+        [name.replace(".tar.gz", ""), name].map((file) => `key-unusable ${file}.sig`),
+      ),
+    );
+  });
+});
+
+test.each([
+  ["core.db.tar.gz", "core.db.tar.gz", true],
+  ["core.db.tar.gz", "core.db", true],
+  ["core.db", "core.db.tar.gz", true],
+  ["core.files.tar.zst", "core.files", true],
+  ["core.db.tar.gz", "core.db.tar.zst", false],
+  ["core.db.tar.gz", "core.files", false],
+  ["core.db.tar.gz", "extra.db", false],
+  ["core.db", "extra.db.tar.gz", false],
+  ["a.iso", "a.iso", true],
+  ["a.iso", "b.iso", false],
+  ["odd", "odd", true],
+  ["odd", "core.db", false],
+])("what was signed as %s may be called %s: %s", (signed, file, fits) => {
+  expect(fitsName(signed, file)).toBe(fits);
 });
 
 describe("a log that does not hold", () => {

@@ -32,11 +32,15 @@ export interface Published {
 }
 
 /** Makes one out of a repository as repo-add left it, with both databases signed and linked as repo-add links signatures. */
-export async function publishRepository(cleanup: Cleanup, repository: string): Promise<Published> {
+export async function publishRepository(
+  cleanup: Cleanup,
+  repository: string,
+  rules?: string,
+): Promise<Published> {
   const folder = await tempDir(cleanup);
   const [tree, tiles, openpgp] = [join(folder, "tree"), join(folder, "tiles"), join(folder, "repo.asc")];
   cpSync(repository, tree, { recursive: true, verbatimSymlinks: true });
-  const host = await makeHost(cleanup, { folder });
+  const host = await makeHost(cleanup, { folder, ...(rules === undefined ? {} : { rules }) });
   writeFileSync(openpgp, (await host.host.loadKey("repo" as never)).armoredPublicKey);
   const reader = LogReader.open(host.stateDirectory);
   const key = encodeVerifierKey(reader.statedVerifier());
