@@ -89,6 +89,15 @@ test("an entry taken out of the middle is found", async () => {
   expect(difference).toMatchObject({ seq: 3, log: undefined, members: [] });
 });
 
+test("an entry moved to another number is found", async () => {
+  const log = await filledState();
+  const copy = copyOf(log);
+  tamper(log, "UPDATE entries SET seq = 40 WHERE seq = 6");
+  const { kind, difference } = await compare(log, copy);
+  expect(kind).toBe("contradiction");
+  expect(difference).toMatchObject({ seq: 6, log: undefined });
+});
+
 test("a copy whose tree is not that of its entries is no equal, though the lines are", async () => {
   const log = await filledState();
   const copy = copyOf(log);

@@ -367,6 +367,10 @@ test("a restored entry is in its place where it names the log before it, and now
   const broken = "the log was restored from another one than the entries before it";
   await ledger.transact(at(2), (tx) => tx.append(fields));
   expect(verdict(directory)).toBe(`2: ${broken}`);
+  const { ledger: third, directory: wrongSize } = freshLedger();
+  const root = Buffer.from(rootOf(wrongSize, 1)).toString("base64");
+  await third.transact(at(1), (tx) => tx.append({ ...fields, root, size: 2 }));
+  expect(verdict(wrongSize)).toBe(`1: ${broken}`);
   const { ledger: other, directory: second } = freshLedger();
   await other.transact(at(1), (tx) => tx.append({ ...fields, root: Buffer.alloc(32).toString("base64") }));
   expect(verdict(second)).toBe(`1: ${broken}`);
