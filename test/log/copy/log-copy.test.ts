@@ -369,6 +369,43 @@ describe("a copy that was changed is found broken, and cosigns nothing more:", (
     expect(reopenCopy(directory).newest().size).toBe(3);
   });
 
+  test("all of it rolled back, consistently, under the eyes of who has it open", async () => {
+    const { ledger } = await sampleLog(9);
+    const { copy, directory } = freshCopy(ledger);
+    copy.append(appendOf(ledger, 0, 4), NOW);
+    const cosigned = copy.newest().acknowledgement?.note;
+    copy.append(appendOf(ledger, 4, 8), NOW);
+    tamper(
+      directory,
+      `${CUT} DELETE FROM nodes WHERE position > 6;
+       UPDATE head SET checkpoint = '${appendOf(ledger, 0, 4).note}';
+       UPDATE acknowledgements SET size = 4, note = '${cosigned}'`,
+    );
+    // Who opens it now cannot know better.
+    expect(reopenCopy(directory).newest().size).toBe(4);
+    expect(await faultCode(() => copy.append(appendOf(ledger, 4, 8), NOW))).toBe("log-broken");
+  });
+
+  test("rewritten by somebody who has the log's key and not the witness's", async () => {
+    const { ledger, directory: state } = await sampleLog(4);
+    const other = fork(state);
+    await growLog(ledger, 8);
+    await growLog(other, 8, "extra.db.tar.gz");
+    const { copy, directory } = freshCopy(ledger);
+    copy.append(appendOf(ledger, 0, 8), NOW);
+    const own = copy.newest().acknowledgement?.note;
+    const { copy: rewritten, directory: elsewhere } = freshCopy(ledger);
+    rewritten.append(appendOf(other, 0, 8), NOW);
+    copy.close();
+    rewritten.close();
+    cpSync(join(elsewhere, "log.db"), join(directory, "log.db"));
+    tamper(
+      directory,
+      `UPDATE acknowledgements SET witness = '${encodeVerifierKey(copy.witness)}', note = '${own}'`,
+    );
+    expect(await faultCode(() => LogCopy.open(directory))).toBe("log-broken");
+  });
+
   test("its keys changed", async () => {
     const { ledger } = await sampleLog(2);
     const { ledger: stranger } = await sampleLog(2);
