@@ -27,8 +27,8 @@ export async function largeLog(cleanup: Cleanup): Promise<readonly Comparison[]>
   const large = join(folder, "large");
   const small = join(folder, "small");
   const began = Date.now();
-  generateLog(large, { size, end });
-  generateLog(small, { size: SMALL, end });
+  await generateLog(large, { size, end });
+  await generateLog(small, { size: SMALL, end });
   const seconds = Math.round((Date.now() - began) / 1000);
   process.stderr.write(`\nbench: a log of ${size} entries was built in ${seconds} s\n`);
   // What a small log has anyway: its pages in memory. A disk that has to be asked costs what the disk costs.

@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setImmediate } from "node:timers/promises";
 import type { Fingerprint } from "../../src/keys/signing-key.ts";
 import { signCheckpoint, type TreeHead } from "../../src/log/checkpoint.ts";
 import { GrowingTree } from "../../src/log/growing-tree.ts";
@@ -39,7 +40,10 @@ const STEP_MS = 31_000;
 const CHECK_EVERY = 100_003;
 
 /** Makes the state directory, which MUST NOT exist, with a log of so many entries. */
-export function generateLog(directory: string, { size, end, verifiable = false }: WantedLog): void {
+export async function generateLog(
+  directory: string,
+  { size, end, verifiable = false }: WantedLog,
+): Promise<void> {
   const lastDay = size - ENTRIES_OF_LAST_DAY;
   const timeOf = (seq: number) =>
     new Date(
@@ -57,7 +61,7 @@ export function generateLog(directory: string, { size, end, verifiable = false }
       .all();
     database.exec("BEGIN");
     for (const { type, name } of later) database.exec(`DROP ${type} ${name}`);
-    const head = fill(database, size, (seq, tree) => {
+    const head = await fill(database, size, (seq, tree) => {
       const time = timeOf(seq).toISOString();
       const line = entryLine(seq, time, verifiable ? claimingSignature(seq, time, tree) : NO_SIGNATURE);
       if (seq % CHECK_EVERY === 0 && parseLogEntry(line) === undefined)
@@ -75,17 +79,19 @@ export function generateLog(directory: string, { size, end, verifiable = false }
 }
 
 /** Appends entries to a log of one until it has `size`; its new head. */
-function fill(
+async function fill(
   database: DatabaseSync,
   size: number,
   lineOf: (seq: number, tree: GrowingTree) => string,
-): TreeHead {
+): Promise<TreeHead> {
   const tree = new GrowingTree();
   const first = database.prepare("SELECT line FROM entries WHERE seq = 0").get()?.["line"];
   let position = tree.append(Buffer.from(String(first))).length;
   const insertEntry = database.prepare("INSERT INTO entries (seq, line) VALUES (?, ?)");
   const insertNode = database.prepare("INSERT INTO nodes (position, hash) VALUES (?, ?)");
   for (let seq = 1; seq < size; seq++) {
+    // Whoever presses ^C is heard.
+    if (seq % 10_000 === 0) await setImmediate();
     const line = lineOf(seq, tree);
     insertEntry.run(seq, line);
     for (const node of tree.append(Buffer.from(line))) insertNode.run(position++, node);

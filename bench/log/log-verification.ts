@@ -22,7 +22,8 @@ export async function verifyLogs(cleanup: Cleanup): Promise<readonly Comparison[
     args: ["--state", join(folder, String(size)), "verify", "--quiet"],
     env: { PATH },
   });
-  for (const size of [SMALL, LARGE]) generateLog(join(folder, String(size)), { size, end, verifiable: true });
+  for (const size of [SMALL, LARGE])
+    await generateLog(join(folder, String(size)), { size, end, verifiable: true });
   const times = measure({ large: () => verify(LARGE), small: () => verify(SMALL) }, RUNS);
   const of = (name: string) => median(times.get(name) ?? []);
   return [
