@@ -9,7 +9,18 @@ import { encodeLogEntry, type LogEntry } from "../../../src/log/log-entry.ts";
 import type { StoredEntry } from "../../../src/log/log-source.ts";
 import { packageList } from "../../../src/log/package-list.ts";
 import { encodeVerifierKey } from "../../../src/log/signed-note.ts";
-import { at, DAY, faultCode, HOUR, linesOf, MINUTE, ORIGIN, sign, tamper } from "../fixture.ts";
+import {
+  at,
+  DAY,
+  faultCode,
+  freshDirectory,
+  HOUR,
+  linesOf,
+  MINUTE,
+  ORIGIN,
+  sign,
+  tamper,
+} from "../fixture.ts";
 import {
   appendOf,
   copyVerdict,
@@ -384,6 +395,32 @@ describe("a copy that was changed is found broken, and cosigns nothing more:", (
     // Who opens it now cannot know better.
     expect(reopenCopy(directory).newest().size).toBe(4);
     expect(await faultCode(() => copy.append(appendOf(ledger, 4, 8), NOW))).toBe("log-broken");
+  });
+
+  test("put back, and grown by another history that its own key cosigned, while somebody has it open", async () => {
+    const { ledger, directory: state } = await sampleLog(4);
+    const other = fork(state);
+    await growLog(ledger, 8);
+    await growLog(other, 9, "extra.db.tar.gz");
+    const { copy, directory } = freshCopy(ledger);
+    copy.append(appendOf(ledger, 0, 4), NOW);
+    const elsewhere = join(freshDirectory(), "copy");
+    cpSync(directory, elsewhere, { recursive: true });
+    copy.append(appendOf(ledger, 4, 8), NOW);
+    const victim = reopenCopy(elsewhere);
+    expect(outcome(victim.append(appendOf(other, 4, 9), NOW))).toBe("cosigned 9");
+    victim.close();
+    const tables = ["private_records", "package_lists", "nodes", "head", "acknowledgements"];
+    tamper(
+      directory,
+      `ATTACH '${join(elsewhere, "log.db")}' AS other;
+       ${tables.map((table) => `DELETE FROM ${table};`).join("")} DELETE FROM entries;
+       INSERT INTO entries (seq, line) SELECT seq, line FROM other.entries;
+       ${tables.map((table) => `INSERT INTO ${table} SELECT * FROM other.${table};`).join("")}
+       DETACH other`,
+    );
+    expect(reopenCopy(directory).newest().size).toBe(9);
+    expect(await faultCode(() => copy.newest())).toBe("log-broken");
   });
 
   test("rewritten by somebody who has the log's key and not the witness's", async () => {
