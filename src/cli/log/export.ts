@@ -1,7 +1,7 @@
 import { closeSync, fsyncSync, openSync, renameSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
 import { exportedHead } from "../../log/export/exported-head.ts";
-import { exportTiles } from "../../log/export/tiles-export.ts";
+import { exportTiles, readPublished } from "../../log/export/tiles-export.ts";
 import type { LogReader } from "../../log/log-reader.ts";
 import type { LogFilter } from "../../log/log-search.ts";
 import { Fault, isRefusal, quoted, type Refusal, refusal } from "../../outcome.ts";
@@ -49,11 +49,10 @@ Examples:
     .action((flags: ExportFlags) => {
       const impossible = impossibleTogether(flags);
       if (impossible !== undefined) return tools.finish(refusal("bad-request", impossible));
-      return tools.withLog((reader) =>
-        flags.tiles === undefined
-          ? exportLines(reader, flags, tools)
-          : exportFolder(reader, flags.tiles, flags, tools),
-      );
+      const { tiles } = flags;
+      if (tiles === undefined) return tools.withLog((reader) => exportLines(reader, flags, tools));
+      const target = { folder: tiles, published: readPublished(tiles) };
+      return tools.withLog((reader) => exportFolder(reader, target, flags, tools));
     });
 }
 
@@ -144,14 +143,14 @@ function writeAll(descriptor: number, text: string): void {
 
 async function exportFolder(
   reader: LogReader,
-  folder: string,
+  { folder, published }: { readonly folder: string; readonly published: string | undefined },
   { cosigned = false, quiet = false }: ExportFlags,
   { output, onProgress }: LogTools,
 ): Promise<Refusal | undefined> {
   const verifier = reader.heldVerifier() ?? reader.statedVerifier();
   const head = exportedHead(reader, verifier, { cosigned });
   if (isRefusal(head)) return head;
-  const done = exportTiles(reader, head, folder, { verifier, onProgress });
+  const done = exportTiles(reader, head, folder, { verifier, published, onProgress });
   if (isRefusal(done)) return done;
   onProgress?.(head.size, head.size);
   if (quiet) return undefined;

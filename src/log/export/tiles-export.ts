@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { Fault, isRefusal, quoted, type Refusal, refusal } from "../../outcome.ts";
-import { parseCheckpoint } from "../checkpoint.ts";
+import { type Checkpoint, parseCheckpoint } from "../checkpoint.ts";
 import { nodeReader } from "../log-head.ts";
 import type { LogReader } from "../log-reader.ts";
 import { hashLeaf, type NodeReader, treeRoot } from "../merkle.ts";
@@ -37,6 +38,13 @@ export const CHECKPOINT_FILE = "checkpoint";
 /** A longer note is none. */
 export const MAX_CHECKPOINT_BYTES = 256 * 1024;
 
+export interface TilesExportOptions {
+  readonly verifier: VerifierKey;
+  /** What {@link readPublished} read before the log was opened. */
+  readonly published: string | undefined;
+  readonly onProgress?: ((done: number, size: number) => void) | undefined;
+}
+
 /**
  * Brings a folder of tiles (https://c2sp.org/tlog-tiles) up to `head`, a head of the log. Only what is new is written; a file
  * that is there is never changed, but for the checkpoint, which comes last, when all that it is over is durable. What is
@@ -49,17 +57,13 @@ export function exportTiles(
   reader: LogReader,
   head: ExportedHead,
   folder: string,
-  {
-    verifier,
-    onProgress,
-  }: {
-    readonly verifier: VerifierKey;
-    readonly onProgress?: ((done: number, size: number) => void) | undefined;
-  },
+  { verifier, published, onProgress }: TilesExportOptions,
 ): TilesExport | Refusal {
   const target = new PublicFolder(folder);
-  const before = publishedSize(reader, verifier, target, folder);
-  if (isRefusal(before)) return before;
+  const earlier = openPublished(published, verifier, target, folder);
+  if (isRefusal(earlier)) return earlier;
+  if (earlier !== undefined) expectContinued(reader, earlier, folder);
+  const before = earlier?.size ?? 0;
   const nodes = nodeReader(reader.database);
   if (Buffer.compare(treeRoot(head.size, nodesFromTiles(nodes)), head.root) !== 0)
     throw contradiction("the tree does not have the root of its checkpoint");
@@ -78,61 +82,74 @@ export function exportTiles(
     }
   }
   target.sync();
-  // Somebody else's export may have come further meanwhile: a published head never goes back.
-  const now = publishedSize(reader, verifier, target, folder);
+  // Somebody else's export may have come further meanwhile, from a newer view of the log: a published head never goes back.
+  const now = openPublished(readPublished(folder), verifier, target, folder);
   if (isRefusal(now)) return now;
-  if (now > head.size) return { kind: "tiles-export", before, size: now, files };
+  if (now !== undefined && now.size > head.size)
+    return { kind: "tiles-export", before, size: now.size, files };
   files += put(target, undefined, Buffer.from(head.note));
   target.sync();
   removeOldPartials(target, before, head.size);
   return { kind: "tiles-export", before, size: head.size, files };
 }
 
-/** Entries of the checkpoint in the folder, which is a head of this log; 0 where there is none yet. */
-function publishedSize(
-  reader: LogReader,
+/**
+ * The checkpoint's file of a folder; undefined where there is none, empty where it is no file of a note's size. To be read before the log is opened: what an export that
+ * runs at the same time publishes later may be newer than this view of the log.
+ */
+export function readPublished(folder: string): string | undefined {
+  const path = join(folder, CHECKPOINT_FILE);
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) return undefined;
+    return found.isFile() && found.size <= MAX_CHECKPOINT_BYTES ? readFileSync(path, "utf8") : "";
+  } catch (cause) {
+    const { code = "unknown" } = cause as NodeJS.ErrnoException;
+    throw new Fault("reply-not-delivered", `${quoted(path, 200)} cannot be read (${code})`, { cause });
+  }
+}
+
+/** The head that the folder holds, signed by the log's key; undefined where it holds nothing yet. */
+function openPublished(
+  published: string | undefined,
   verifier: VerifierKey,
   target: PublicFolder,
   folder: string,
-): number | Refusal {
-  const names = target.names();
-  if (!names.includes(CHECKPOINT_FILE)) {
-    return names.every((name) => name === "tile")
-      ? 0
+): Checkpoint | undefined | Refusal {
+  if (published === undefined) {
+    return target.names().every((name) => name === "tile" || name === CHECKPOINT_FILE)
+      ? undefined
       : refusal(
           "bad-request",
           `${quoted(folder, 200)} holds files and no exported log: expected a folder of its own`,
         );
   }
-  const note = parseSignedNote(readSmall(target.path(CHECKPOINT_FILE)));
+  const note = parseSignedNote(published);
   const checkpoint = note && parseCheckpoint(note.text);
   if (note === undefined || checkpoint === undefined)
     return refusal(
       "bad-request",
       `${quoted(folder, 200)} holds a file ${CHECKPOINT_FILE} that is no checkpoint of a log`,
     );
-  if (checkpoint.origin !== verifier.name || !isSignedBy(note, verifier))
-    return refusal(
-      "bad-request",
-      `${quoted(folder, 200)} holds another log, ${quoted(checkpoint.origin, 255)}: expected a folder of its own`,
-    );
-  const { size, root } = checkpoint;
+  if (checkpoint.origin === verifier.name && isSignedBy(note, verifier)) return checkpoint;
+  return refusal(
+    "bad-request",
+    `${quoted(folder, 200)} holds another log, ${quoted(checkpoint.origin, 255)}: expected a folder of its own`,
+  );
+}
+
+/** The log's own key signed what is published: where it is no head of this log, this is not the log that it was. */
+function expectContinued(reader: LogReader, { size, root }: Checkpoint, folder: string): void {
   if (size > reader.size)
     throw new Fault(
       "log-broken",
       `${quoted(folder, 200)} holds ${size} entries of this log, which has ${reader.size}: its end was removed`,
     );
-  if (Buffer.compare(reader.rootAt(size), root) !== 0)
+  if (!equal(reader.rootAt(size), root))
     throw new Fault(
       "log-broken",
       `${quoted(folder, 200)} holds ${size} entries that are not the ones of this log, signed with its key`,
     );
-  return size;
-}
-
-function readSmall(path: string): string {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return found?.isFile() === true && found.size <= MAX_CHECKPOINT_BYTES ? readFileSync(path, "utf8") : "";
 }
 
 /** Writes a tile or, undefined, the checkpoint, unless it is there; the number of files written. */

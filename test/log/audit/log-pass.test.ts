@@ -67,8 +67,8 @@ describe("a log", () => {
   test("counts only heads that the log signed and the witness cosigned, and of those the largest", () => {
     const stranger = signCheckpoint({ size: 9, root: sample.root(9) }, newLogSigner());
     const cosigned = [
-      sample.checkpoint(2, witness),
       sample.checkpoint(5, witness),
+      sample.checkpoint(2, witness),
       sample.checkpoint(8, newWitness()),
       cosign(stranger, witness, at(MINUTE)),
       "nonsense",

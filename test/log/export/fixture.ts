@@ -6,7 +6,7 @@ import { openAcknowledgement } from "../../../src/log/acknowledgements.ts";
 import { configuredFields } from "../../../src/log/configured.ts";
 import { cosign, type Witness } from "../../../src/log/cosignature.ts";
 import { exportedHead } from "../../../src/log/export/exported-head.ts";
-import { exportTiles } from "../../../src/log/export/tiles-export.ts";
+import { exportTiles, readPublished } from "../../../src/log/export/tiles-export.ts";
 import type { Ledger } from "../../../src/log/ledger.ts";
 import { LogReader } from "../../../src/log/log-reader.ts";
 import { encodeVerifierKey } from "../../../src/log/signed-note.ts";
@@ -30,12 +30,13 @@ export function exportTo(
   folder: string,
   { cosigned = false }: ExportOptions = {},
 ): string {
+  const published = readPublished(folder);
   const reader = LogReader.open(directory);
   try {
     const verifier = reader.statedVerifier();
     const head = exportedHead(reader, verifier, { cosigned });
     if (isRefusal(head)) return head.code;
-    const done = exportTiles(reader, head, folder, { verifier });
+    const done = exportTiles(reader, head, folder, { verifier, published });
     return isRefusal(done) ? done.code : `${done.before} to ${done.size}, ${done.files} files`;
   } catch (error) {
     if (error instanceof Error && error.name === "Fault")

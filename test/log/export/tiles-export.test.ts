@@ -1,7 +1,11 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { exportedHead } from "../../../src/log/export/exported-head.ts";
+import { exportTiles } from "../../../src/log/export/tiles-export.ts";
+import { LogReader } from "../../../src/log/log-reader.ts";
 import { encodeVerifierKey } from "../../../src/log/signed-note.ts";
+import { isRefusal } from "../../../src/outcome.ts";
 import { run } from "../../support/run.ts";
 import { at, freshDirectory, freshLedger, sign, tamper } from "../fixture.ts";
 import { newWitness } from "../proof/fixture.ts";
@@ -145,6 +149,22 @@ describe("a head that is exported", () => {
     expect(exportTo(directory, folder)).toBe("1 to 1, 1 files");
     expect(readFileSync(join(folder, "checkpoint"), "utf8").match(/^\u2014 w\.example/gm)).toHaveLength(2);
   });
+});
+
+test("a head that another export published meanwhile stays", async () => {
+  const { ledger, directory } = freshLedger();
+  const folder = freshFolder();
+  await growTo(ledger, 5);
+  const reader = LogReader.open(directory);
+  onTestFinished(() => reader.close());
+  await growTo(ledger, 9);
+  const verifier = reader.statedVerifier();
+  const head = exportedHead(reader, verifier, { cosigned: false });
+  if (isRefusal(head)) throw new Error(head.reason);
+  const onProgress = () => void exportTo(directory, folder);
+  const done = exportTiles(reader, head, folder, { verifier, published: undefined, onProgress });
+  expect(done).toMatchObject({ before: 0, size: 9 });
+  expect(await independently(folder, keyOf(directory))).toMatchObject({ ok: true, size: 9 });
 });
 
 describe("a folder is refused and left as it is", () => {
