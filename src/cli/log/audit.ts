@@ -5,11 +5,10 @@ import type { Finding } from "../../log/audit/finding.ts";
 import { OurKeys } from "../../log/audit/our-keys.ts";
 import { publishedLog } from "../../log/audit/published-log.ts";
 import { encodeCanonicalJson } from "../../log/canonical-json.ts";
-import type { WitnessKey } from "../../log/cosignature.ts";
 import type { VerifierKey } from "../../log/signed-note.ts";
 import { isRefusal, quoted, type Refusal, refusal } from "../../outcome.ts";
 import { type NamePattern, parseNamePattern } from "../../policy/name-pattern.ts";
-import { readGivenFile, readLogKeyOption, readWitnessKeyOption } from "./given-file.ts";
+import { readGivenFile, readLogKeyOption, readWitnessKeys } from "./given-file.ts";
 import { type LogTools, MOMENTS, momentOption } from "./log-tools.ts";
 import { coloured, type Output, printable } from "./output.ts";
 
@@ -90,7 +89,7 @@ async function runAudit(folder: string, flags: AuditFlags, tools: LogTools): Pro
     );
   const key = flags.key === undefined ? undefined : readLogKeyOption("--key", flags.key);
   if (isRefusal(key)) return tools.finish(key);
-  const witnesses = readWitnesses(flags.witness ?? []);
+  const witnesses = readWitnessKeys(flags.witness ?? [], key);
   if (isRefusal(witnesses)) return tools.finish(witnesses);
   const keys = readOpenpgpKeys(flags.openpgp);
   if (isRefusal(keys)) return tools.finish(keys);
@@ -124,11 +123,6 @@ async function runAudit(folder: string, flags: AuditFlags, tools: LogTools): Pro
       );
     return work(storedLog(reader, verifier), verifier);
   });
-}
-
-function readWitnesses(values: readonly string[]): readonly WitnessKey[] | Refusal {
-  const keys = values.map((value) => readWitnessKeyOption("--witness", value));
-  return keys.find(isRefusal) ?? keys.filter((key): key is WitnessKey => !isRefusal(key));
 }
 
 function readOpenpgpKeys(files: readonly string[]): OurKeys | Refusal {

@@ -1,6 +1,12 @@
 import { closeSync, openSync, readSync } from "node:fs";
-import { parseNoteKey, parseVerifierKey } from "../../log/signed-note.ts";
-import { quoted, type Refusal, refusal } from "../../outcome.ts";
+import type { WitnessKey } from "../../log/cosignature.ts";
+import {
+  encodeVerifierKey,
+  parseNoteKey,
+  parseVerifierKey,
+  type VerifierKey,
+} from "../../log/signed-note.ts";
+import { isRefusal, quoted, type Refusal, refusal } from "../../outcome.ts";
 
 /** Small files that a command line names, and keys on it. Controlled by: whoever runs the program, and whoever gave them the file. */
 
@@ -47,6 +53,34 @@ export function readLogKeyOption(option: string, value: string) {
 /** The same for the key of a witness. */
 export function readWitnessKeyOption(option: string, value: string) {
   return parseNoteKey("cosignature", keyLine(value)) ?? badKey(option, value, "the key of a witness");
+}
+
+/**
+ * Who must have cosigned, each once, however often it is given. Refuses one key under two names, the log's among them: a
+ * name is chosen by who has the key, and one key that cosigns twice is still one witness.
+ * @param log the log's key, where it is given
+ */
+export function readWitnessKeys(
+  values: readonly string[],
+  log: VerifierKey | undefined,
+): readonly WitnessKey[] | Refusal {
+  const found = new Map<string, WitnessKey>();
+  for (const value of values) {
+    const witness = readWitnessKeyOption("--witness", value);
+    if (isRefusal(witness)) return witness;
+    found.set(encodeVerifierKey(witness), witness);
+  }
+  const witnesses = [...found.values()];
+  const known = [...(log === undefined ? [] : [log]), ...witnesses];
+  for (const witness of witnesses) {
+    const same = known.find((other) => other !== witness && other.publicKey.equals(witness.publicKey));
+    if (same !== undefined)
+      return refusal(
+        "bad-request",
+        `--witness ${quoted(witness.name)} has the same key as ${quoted(same.name)}: expected a key of its own for each`,
+      );
+  }
+  return witnesses;
 }
 
 function keyLine(value: string): string {

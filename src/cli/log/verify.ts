@@ -9,7 +9,7 @@ import { isTlogProof, MAX_PROOF_BYTES, parseTlogProof } from "../../log/proof/tl
 import { encodeVerifierKey, parseSignedNote, type VerifierKey } from "../../log/signed-note.ts";
 import { verifyLog } from "../../log/verify.ts";
 import { Fault, isRefusal, quoted, type Refusal, refusal } from "../../outcome.ts";
-import { readGivenText, readLogKeyOption, readWitnessKeyOption } from "./given-file.ts";
+import { readGivenText, readLogKeyOption, readWitnessKeys } from "./given-file.ts";
 import type { LogTools } from "./log-tools.ts";
 import { type Output, printable } from "./output.ts";
 import { locateState } from "./state.ts";
@@ -204,7 +204,7 @@ async function verify(
   if (impossible !== undefined) return finish(refusal("bad-request", impossible));
   const key = options.key === undefined ? undefined : readLogKeyOption("--key", options.key);
   if (isRefusal(key)) return finish(key);
-  const witnesses = readWitnesses(options.witness ?? []);
+  const witnesses = readWitnessKeys(options.witness ?? [], key);
   if (isRefusal(witnesses)) return finish(witnesses);
   if (proof !== undefined && key !== undefined)
     return finish(await verifyProof(proof, { log: key, witnesses }, options, output));
@@ -233,15 +233,4 @@ function impossibleTogether(proof: string | undefined, options: VerifyCommandOpt
   if (options.key === undefined)
     return "a proof is verified with the log's key: expected --key, as signer-log key prints it";
   return undefined;
-}
-
-/** Each once, however often it is given. */
-function readWitnesses(values: readonly string[]): readonly WitnessKey[] | Refusal {
-  const found = new Map<string, WitnessKey>();
-  for (const value of values) {
-    const witness = readWitnessKeyOption("--witness", value);
-    if (isRefusal(witness)) return witness;
-    found.set(encodeVerifierKey(witness), witness);
-  }
-  return [...found.values()];
 }
