@@ -83,11 +83,11 @@ describe("the environment", () => {
     expect(environment.toSorted()).toEqual([...expected, "PATH=/usr/local/bin:/usr/bin:/bin"].toSorted());
   });
 
-  test("signer-log gets what a terminal needs, and nothing of SSH", async () => {
+  test("signer-log gets what a terminal needs, and of SSH the command alone", async () => {
     const env = Object.fromEntries([...PASSED, ...TERMINAL, ...FOREIGN].map((name) => [name, "x"]));
     const { environment } = await start(env, [], "bin/signer-log");
-    const expected = [...TERMINAL.map((name) => `${name}=x`), "PATH=/usr/local/bin:/usr/bin:/bin"];
-    expect(environment.toSorted()).toEqual(expected.toSorted());
+    const expected = [...TERMINAL, "SSH_ORIGINAL_COMMAND"].map((name) => `${name}=x`);
+    expect(environment.toSorted()).toEqual([...expected, "PATH=/usr/local/bin:/usr/bin:/bin"].toSorted());
   });
 
   test("no command is no command, and an empty one is an empty one", async () => {
