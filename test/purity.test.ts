@@ -11,7 +11,7 @@ const PURE = [
   "src/policy/*.ts",
   "src/request/*.ts",
   "src/openpgp/signature*.ts",
-  "src/log/{log-entry,merkle,merkle-proof,checkpoint,signed-note,cosignature}.ts",
+  "src/log/{log-entry,merkle,merkle-proof,checkpoint,signed-note,cosignature,log-statistics}.ts",
   "src/log/proof/{tlog-proof,root-before,proof-verification}.ts",
   "src/log/remote/{message,syslog-message}.ts",
 ];
