@@ -23,6 +23,11 @@ async function receiveCommand({ where, sshOriginalCommand }: LogTools): Promise<
     return refusal("bad-request", `expected no command, or receive, not ${quoted(sshOriginalCommand)}`);
   const directory = locateCopy(where());
   if (directory === undefined) return refusal("bad-request", "expected --log NAME, a copy on this host");
+  if (process.stdin.isTTY)
+    return refusal(
+      "bad-request",
+      "expected a signing host on standard input, not a terminal: sshd starts this",
+    );
   return await receive({
     open: () => LogCopy.open(directory),
     source: process.stdin,
