@@ -157,6 +157,7 @@ async function printReport(
   await output.line(
     `${counted(signatures.length, "signature")} of ours, ${foreign} other .sig files left alone`,
   );
+  if (signatures.length === 0) await output.line("(is this the tree, and --openpgp the key that signs?)");
   for (const link of linksOutside)
     await output.line(`not looked at: ${printable(link)}, a link to a folder outside of the tree`);
   if (compared === undefined) await output.line("nothing in the tree was compared with the log");

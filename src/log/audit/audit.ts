@@ -64,7 +64,9 @@ export async function audit(folder: string, options: AuditOptions): Promise<Audi
   const audited: AuditedSignature[] = [];
   for (const found of tree.signatures) audited.push(await signatures.check(found));
   const present = states(audited);
-  const due = [...log.newest.values()].filter((state) => isDue(state, options));
+  const due = [...log.newest.values()]
+    .filter((state) => isDue(state, options))
+    .toSorted((a, b) => a.seq - b.seq);
   const lacking = due.flatMap((state) => lackingState(state, present.get(stateOf(state)) ?? []) ?? []);
   const inTree = [...tree.findings, ...audited.flatMap(({ findings }) => findings)];
   return {
@@ -148,14 +150,19 @@ function lackingState(state: NewestState, present: readonly AuditedSignature[]):
       code: "missing",
       file: undefined,
       seq,
-      what: `${quoted(name, 255)} (${type}, client ${quoted(client)}), signed at ${time}, is not in the tree`,
+      what: `${quoted(name, 255)} (${type}, client ${quoted(client)}), signed at ${seconds(time)}, is not in the tree`,
     };
   return {
     code: "outdated",
     file: newest.found.file,
     seq,
-    what: `it is entry ${newest.entry.seq} of ${newest.entry.time}; ${quoted(name, 255)} was signed again at ${time}`,
+    what: `it is entry ${newest.entry.seq} of ${seconds(newest.entry.time)}; ${quoted(name, 255)} was signed again at ${seconds(time)}`,
   };
+}
+
+/** An entry's time without its milliseconds. */
+function seconds(time: string): string {
+  return time.replace(/\.[0-9]{3}Z$/, "Z");
 }
 
 /** Older states than the newest, which is in the tree as well: two folders with files of one name, or an old one put aside. */

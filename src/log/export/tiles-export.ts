@@ -132,9 +132,10 @@ function openPublished(
       `${quoted(folder, 200)} holds a file ${CHECKPOINT_FILE} that is no checkpoint of a log`,
     );
   if (checkpoint.origin === verifier.name && isSignedBy(note, verifier)) return checkpoint;
+  const which = checkpoint.origin === verifier.name ? "a log of another key" : "another log";
   return refusal(
     "bad-request",
-    `${quoted(folder, 200)} holds another log, ${quoted(checkpoint.origin, 255)}: expected a folder of its own`,
+    `${quoted(folder, 200)} holds ${which}, ${quoted(checkpoint.origin, 255)}: expected a folder of its own`,
   );
 }
 

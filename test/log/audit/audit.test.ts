@@ -420,7 +420,7 @@ describe("what need not be in the tree", () => {
     await made.sign("gone.db.tar.gz", newer);
     await made.sign(DB, newest);
     made.exportLog();
-    expect(await made.findings()).toEqual(["outdated core.db.tar.gz.sig", "missing"]);
+    expect(await made.findings()).toEqual(["missing", "outdated core.db.tar.gz.sig"]);
     expect(await made.findings("--ignore", "gone*", "--ignore", "core.db*")).toEqual([]);
     expect(await made.findings("--until", "2026-11-23T12:03:00Z")).toEqual([]);
     expect(await made.findings("--since", "2026-11-23T12:04:00Z")).toEqual(["outdated core.db.tar.gz.sig"]);
