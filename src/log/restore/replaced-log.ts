@@ -4,7 +4,7 @@ import type { Database } from "../database.ts";
 import { openLogDatabase, stateKind } from "../log-file.ts";
 import { LogReader } from "../log-reader.ts";
 import type { VerifierKey } from "../signed-note.ts";
-import { verifyLog } from "../verify.ts";
+import { type VerifyOptions, verifyLog } from "../verify.ts";
 import type { HeldCopy } from "./held-copy.ts";
 
 /** The log that is in the place where a copy is to be restored. */
@@ -39,7 +39,11 @@ export function lockLog(directory: string, busyTimeoutMs: number): Database | un
 }
 
 /** Verifies the log that is there, the whole of it. Controlled by: whoever could write it. */
-export function examineLog(directory: string, verifier: VerifierKey): ReplacedLog {
+export function examineLog(
+  directory: string,
+  verifier: VerifierKey,
+  onProgress?: VerifyOptions["onProgress"],
+): ReplacedLog {
   if (!hasLog(directory)) return { kind: "missing" };
   let reader: LogReader;
   try {
@@ -50,7 +54,8 @@ export function examineLog(directory: string, verifier: VerifierKey): ReplacedLo
   }
   try {
     const { size } = reader;
-    const verified = verifyLog(reader, { verifier });
+    const verified = verifyLog(reader, { verifier, ...(onProgress === undefined ? {} : { onProgress }) });
+    onProgress?.(size, size);
     const sent = forwarded(reader.database);
     if (verified.kind === "sound") return { kind: "sound", size, sent };
     const { seq, what } = verified;

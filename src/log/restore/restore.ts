@@ -17,6 +17,7 @@ import { writeNewFile } from "../durable-file.ts";
 import { haltReason } from "../halt.ts";
 import { LOG_KEY_FILE, readLogKey, readLogKeyFile } from "../log-key.ts";
 import { encodeVerifierKey, type NoteSigner, type VerifierKey } from "../signed-note.ts";
+import type { VerifyOptions } from "../verify.ts";
 import type { HeldCopy } from "./held-copy.ts";
 import { compareSound, examineLog, lockLog, type ReplacedLog } from "./replaced-log.ts";
 import {
@@ -44,7 +45,8 @@ export interface RestoreOptions {
   readonly now: Date;
   /** How long to wait for a transaction of the log that is there, in ms; default 10,000. */
   readonly busyTimeoutMs?: number;
-  readonly onProgress?: ((done: number, size: number) => void) | undefined;
+  /** Told of each pass: over the log that is there, the copy, the new log. */
+  readonly onProgress?: VerifyOptions["onProgress"] | undefined;
 }
 
 /** What was done. */
@@ -94,12 +96,12 @@ export async function restoreLog(options: RestoreOptions): Promise<Restored | Re
 }
 
 async function restoreAlone(options: RestoreOptions): Promise<Restored | Refusal> {
-  const { directory, busyTimeoutMs = BUSY_TIMEOUT_MS } = options;
+  const { directory, busyTimeoutMs = BUSY_TIMEOUT_MS, onProgress } = options;
   const signer = chooseLogKey(options);
   const lock = lockLog(directory, busyTimeoutMs);
   try {
     // Before the connection: a log host waits for no long pass over another's log.
-    const replaced = examineLog(directory, signer.verifier);
+    const replaced = examineLog(directory, signer.verifier, onProgress);
     const copy = await options.openCopy(signer.verifier);
     try {
       return await restoreFrom(copy, replaced, signer, options);

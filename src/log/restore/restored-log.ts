@@ -14,7 +14,7 @@ import { nodeReader } from "../log-head.ts";
 import { LogReader } from "../log-reader.ts";
 import { treeRoot } from "../merkle.ts";
 import type { NoteSigner } from "../signed-note.ts";
-import { type SoundLog, verifyLog } from "../verify.ts";
+import { type SoundLog, type VerifyOptions, verifyLog } from "../verify.ts";
 import type { HeldCopy } from "./held-copy.ts";
 import type { Forwarded } from "./replaced-log.ts";
 
@@ -29,7 +29,7 @@ export interface Restoration {
   readonly replaced: Pick<RestoredFields, "replaced" | "discarded">;
   /** How far syslog collectors are; beyond the restored end it counts as that. */
   readonly sent: Forwarded;
-  readonly onProgress?: ((done: number, size: number) => void) | undefined;
+  readonly onProgress?: VerifyOptions["onProgress"] | undefined;
 }
 
 export interface RestoredLog {
@@ -46,7 +46,7 @@ const ENTRIES_PER_COMMIT = 2000;
  * `log-broken` where the copy is not the one that was cosigned or not sound, and those of the copy.
  */
 export async function writeRestoredLog(folder: string, restoration: Restoration): Promise<RestoredLog> {
-  const { acknowledgement, signer } = restoration;
+  const { acknowledgement, signer, onProgress } = restoration;
   const path = join(folder, LOG_FILE);
   writeLogDatabase(path, () => undefined);
   const database = new Database(path, { readOnly: false, busyTimeoutMs: BUSY_TIMEOUT_MS });
@@ -69,7 +69,9 @@ export async function writeRestoredLog(folder: string, restoration: Restoration)
       verifier: signer.verifier,
       checkpoint: acknowledgement.checkpoint,
       witnesses: [acknowledgement.witness],
+      ...(onProgress === undefined ? {} : { onProgress }),
     });
+    onProgress?.(reader.size, reader.size);
     if (verified.kind === "broken") throw notSound(restoration.copy, verified.seq, verified.what);
     return { entry, verified };
   } finally {
