@@ -1,24 +1,13 @@
-import {
-  chownSync,
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Fault, type Refusal, refusal } from "../../outcome.ts";
 import type { Acknowledgement } from "../acknowledgements.ts";
 import type { Comparison } from "../compare.ts";
-import { Database } from "../database.ts";
-import { writeNewFile } from "../durable-file.ts";
 import { haltReason } from "../halt.ts";
-import { LOG_KEY_FILE, readLogKey, readLogKeyFile } from "../log-key.ts";
 import { encodeVerifierKey, type NoteSigner, type VerifierKey } from "../signed-note.ts";
 import type { VerifyOptions } from "../verify.ts";
 import type { HeldCopy } from "./held-copy.ts";
+import { chooseLogKey, placeLogKey } from "./log-key-backup.ts";
 import { compareSound, examineLog, lockLog, type ReplacedLog } from "./replaced-log.ts";
 import {
   beginReplacement,
@@ -27,6 +16,7 @@ import {
   newFilesDirectory,
   RESTORING_DIRECTORY,
 } from "./replacement.ts";
+import { giveToOwner, lockRestore } from "./restore-lock.ts";
 import { type RestoredLog, writeRestoredLog } from "./restored-log.ts";
 
 /** A log put back on a signing host from a copy of it. */
@@ -69,9 +59,6 @@ export type Restored =
 
 const BUSY_TIMEOUT_MS = 10_000;
 
-/** File of the state directory whose lock says that somebody restores; it stays. */
-export const RESTORE_LOCK_FILE = "restore.lock";
-
 /**
  * Restores a log from a copy, whose newest cosigned head it then has exactly; one `restored` entry follows. Refuses where the log
  * that is there is sound and lacks nothing, and where entries would be lost that {@link RestoreOptions.discard} does not
@@ -97,7 +84,7 @@ export async function restoreLog(options: RestoreOptions): Promise<Restored | Re
 
 async function restoreAlone(options: RestoreOptions): Promise<Restored | Refusal> {
   const { directory, busyTimeoutMs = BUSY_TIMEOUT_MS, onProgress } = options;
-  const signer = chooseLogKey(options);
+  const signer = chooseLogKey(options, options.origin);
   const lock = lockLog(directory, busyTimeoutMs);
   try {
     // Before the connection: a log host waits for no long pass over another's log.
@@ -205,32 +192,6 @@ function refuseToReplace(
   );
 }
 
-function chooseLogKey({ directory, origin, logKeyFile }: RestoreOptions): NoteSigner {
-  if (logKeyFile !== undefined) return readLogKeyFile(logKeyFile, origin);
-  if (existsSync(join(directory, LOG_KEY_FILE))) return readLogKey(directory, origin);
-  throw new Fault(
-    "no-state",
-    `${directory} holds no log key, and no copy of the log does: --log-key names its backup`,
-  );
-}
-
-/** Lays the given log key beside the new log, unless it is in its place already. Whether it was not. */
-function placeLogKey(folder: string, signer: NoteSigner, { directory, logKeyFile }: RestoreOptions): boolean {
-  if (logKeyFile === undefined || holdsKey(directory, signer.verifier)) return false;
-  const pem = signer.privateKey.export({ type: "pkcs8", format: "pem" });
-  writeNewFile(join(folder, LOG_KEY_FILE), pem);
-  return true;
-}
-
-function holdsKey(directory: string, verifier: VerifierKey): boolean {
-  try {
-    return encodeVerifierKey(readLogKey(directory, verifier.name).verifier) === encodeVerifierKey(verifier);
-  } catch (error) {
-    if (error instanceof Fault) return false;
-    throw error;
-  }
-}
-
 function completeEarlier(options: RestoreOptions): Restored {
   const { directory, now, busyTimeoutMs = BUSY_TIMEOUT_MS } = options;
   const lock = lockLog(directory, busyTimeoutMs);
@@ -248,37 +209,4 @@ function complete(directory: string, now: Date): string {
   for (let i = 2; existsSync(join(directory, aside)); i++) aside = `${name}-${i}`;
   for (const _step of completeReplacement(directory, aside));
   return join(directory, aside);
-}
-
-/** Root may restore: then the files go to the account whose directory it is. */
-function giveToOwner(folder: string, directory: string): void {
-  const { uid, gid } = statSync(directory);
-  if (process.geteuid?.() !== 0 || uid === 0) return;
-  for (const path of [
-    folder,
-    ...readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name)),
-  ])
-    chownSync(path, uid, gid);
-  chownSync(join(directory, RESTORE_LOCK_FILE), uid, gid);
-}
-
-/** One restore at a time: a lock that ends with the process. */
-function lockRestore(directory: string): Database {
-  const path = join(directory, RESTORE_LOCK_FILE);
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    closeSync(openSync(path, "a", 0o600));
-  } catch (cause) {
-    throw new Fault("log-not-durable", `${directory} cannot be written`, { cause });
-  }
-  const lock = new Database(path, { readOnly: false, busyTimeoutMs: 0 });
-  try {
-    lock.exec("BEGIN EXCLUSIVE");
-    return lock;
-  } catch (error) {
-    lock.close();
-    if (error instanceof Fault && error.code === "busy")
-      throw new Fault("busy", "the log is being restored by another process", { cause: error });
-    throw error;
-  }
 }

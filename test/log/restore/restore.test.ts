@@ -1,4 +1,14 @@
-import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
@@ -374,6 +384,23 @@ test("a restored entry is in its place where it names the log before it, and now
   const { ledger: other, directory: second } = freshLedger();
   await other.transact(at(1), (tx) => tx.append({ ...fields, root: Buffer.alloc(32).toString("base64") }));
   expect(verdict(second)).toBe(`1: ${broken}`);
+});
+
+test("what root restores belongs to the account whose state directory it is", async (context) => {
+  if (process.geteuid?.() !== 0) return context.skip("only root may give files away");
+  const host = await filledState();
+  const yesterday = join(freshDirectory(), "state");
+  cpSync(host, yesterday, { recursive: true });
+  await signMore(host, 1);
+  for (const path of ["", "log.db", "log.key"]) chownSync(join(yesterday, path), 1234, 1234);
+  halt(yesterday, "the log was rolled back", at(HOUR));
+  expect(statSync(join(yesterday, "halted")).uid).toBe(1234);
+  await restore(yesterday, copyOf(host));
+  const all = readdirSync(yesterday, { recursive: true, encoding: "utf8" });
+  const others = all.filter(
+    (path) => !/-(wal|shm)$/.test(path) && statSync(join(yesterday, path)).uid !== 1234,
+  );
+  expect(others).toEqual([]);
 });
 
 test("nothing is left of a restore but the log, its key, the lock and what went aside", async () => {
