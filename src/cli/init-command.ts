@@ -10,6 +10,7 @@ import { subkeysOnly } from "../keys/key-export.ts";
 import { generateKey } from "../keys/key-generation.ts";
 import { Ledger } from "../log/ledger.ts";
 import { stateKind } from "../log/log-file.ts";
+import { LOG_KEY_FILE } from "../log/log-key.ts";
 import { encodeVerifierKey } from "../log/signed-note.ts";
 import { Fault, quoted } from "../outcome.ts";
 import { describeKey, describeUserId } from "../status.ts";
@@ -170,6 +171,9 @@ function ensureState(config: Config, print: Print): void {
   }
   Ledger.create(stateDirectory, { origin, now: new Date() }).close();
   print(`made       log ${origin} and its log key in ${stateDirectory}`);
+  print(
+    `           keep a backup of ${join(stateDirectory, LOG_KEY_FILE)} offline: no copy of the log holds it`,
+  );
 }
 
 /** An account as id(1) knows it: the name service is the machine's business. */
