@@ -9,6 +9,9 @@ const HELP = `
 For authorized_keys on a log host; signer-log init prints the line. It speaks
 the remote log's protocol on stdin and stdout, to a signing host.`;
 
+/** How long after its end the process waits for a sender that has not taken everything, in ms. */
+const LINGER_MS = 250;
+
 /** `signer-log receive`: the forced command of a log host, on stdin and stdout. */
 export function addReceiveCommand(program: Command, tools: LogTools): void {
   program
@@ -28,10 +31,15 @@ async function receiveCommand({ where, sshOriginalCommand }: LogTools): Promise<
       "bad-request",
       "expected a signing host on standard input, not a terminal: sshd starts this",
     );
-  return await receive({
-    open: () => LogCopy.open(directory),
-    source: process.stdin,
-    sink: process.stdout,
-    now: () => new Date(),
-  });
+  try {
+    return await receive({
+      open: () => LogCopy.open(directory),
+      source: process.stdin,
+      sink: process.stdout,
+      now: () => new Date(),
+    });
+  } finally {
+    // A sender that takes nothing would keep the process for as long as it is connected: standard output cannot be destroyed.
+    if (process.stdout.writableLength > 0) setTimeout(() => process.exit(), LINGER_MS).unref();
+  }
 }

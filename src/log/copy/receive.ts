@@ -180,6 +180,8 @@ class Line {
   readonly #bounds: ReceiveBounds;
   /** Bytes that came since the last question. */
   #received = 0;
+  /** A message was not taken in time: none after it will be. */
+  #stuck = false;
 
   constructor(source: Readable, sink: Writable, bounds: ReceiveBounds) {
     this.#source = source;
@@ -211,7 +213,11 @@ class Line {
   async send(message: ReceiverMessage): Promise<void> {
     const text = `${encodeMessage(message)}\n`;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const late = setTimeout(() => reject(timedOut(this.#bounds.messageMs)), this.#bounds.messageMs);
+    if (this.#stuck) throw timedOut(this.#bounds.messageMs);
+    const late = setTimeout(() => {
+      this.#stuck = true;
+      reject(timedOut(this.#bounds.messageMs));
+    }, this.#bounds.messageMs);
     this.#sink.write(text, (cause) =>
       cause ? reject(new Fault("reply-not-delivered", "the sender is gone", { cause })) : resolve(),
     );

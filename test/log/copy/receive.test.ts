@@ -247,10 +247,11 @@ test("a sender that says nothing is waited for so long, in the middle of an appe
   expect((await talk(directory, stopping, { messageMs: 20 })).end).toBe("timed-out");
 });
 
-test("a sender that takes no answer is waited for so long", async () => {
+test("a sender that takes no answer is waited for so long, once", async () => {
   const { ledger } = await sampleLog(1);
   const { directory } = freshCopy(ledger);
-  const deaf = new Writable({ write: () => undefined });
+  const written: number[] = [];
+  const deaf = new Writable({ write: (chunk: Buffer) => void written.push(chunk.length) });
   const refused = await receive({
     open: () => LogCopy.open(directory),
     source: new PassThrough(),
@@ -259,6 +260,7 @@ test("a sender that takes no answer is waited for so long", async () => {
     bounds: { ...RECEIVE_BOUNDS, messageMs: 20 },
   });
   expect(refused?.code).toBe("timed-out");
+  expect([deaf.writableLength], "nothing is behind the hello").toEqual(written);
 });
 
 test("a sender that is gone is no bug", async () => {
