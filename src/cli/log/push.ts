@@ -82,7 +82,7 @@ async function pushToLogHost(
   const journal = await openJournal(config.journalFile);
   const log = new SshRemoteLog(source, { ledger, stateDirectory, journal, patience: "backlog" });
   const fault = await faultOf(log.deliver(size));
-  log.close();
+  await log.close();
   const newest = log.acknowledged ?? acknowledgedBy(source.witness, ledger);
   const { name } = source;
   const holds = newest?.checkpoint.size ?? 0;
@@ -98,7 +98,7 @@ async function pushToCollector(source: SyslogSource, size: number, ledger: Ledge
   // One delivery sends so much at most; as long as there is progress, another follows.
   for (let last = -1, now = before; last < now && now < size; last = now, now = ledger.forwardedSize(name))
     fault = await faultOf(log.deliver(size));
-  log.close();
+  await log.close();
   const holds = ledger.forwardedSize(name);
   return {
     name,

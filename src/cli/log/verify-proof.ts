@@ -36,10 +36,29 @@ export async function verifyProof(
   const proven = openProof(decodeText(bytes) ?? "", keys); // what is no text does not begin like a proof
   if (isRefusal(proven)) return proven;
   const isNothingPresented = Object.keys(presented).length === 0;
-  const matching = isNothingPresented ? undefined : await matchFiles(proven.entry, presented);
+  const matching = isNothingPresented ? undefined : await match(proven.entry, presented, options);
   if (isRefusal(matching)) return matching;
   if (options.quiet !== true) await report(proven, keys, options, matching, output);
   return undefined;
+}
+
+/** {@link matchFiles}; `bad-request` where the artefact cannot be read to its end. */
+async function match(
+  entry: LogEntry,
+  presented: PresentedFiles,
+  { artefact = "" }: VerifyProofOptions,
+): Promise<MatchingFiles | Refusal> {
+  try {
+    return await matchFiles(entry, presented);
+  } catch (error) {
+    if (error instanceof Error && "syscall" in error) return unreadable("--artefact", artefact);
+    throw error;
+  }
+}
+
+/** The bytes of a file, which is opened when the first of them are asked for. */
+async function* chunksOf(file: string): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* createReadStream(file);
 }
 
 function readPresented({ artefact, signature, openpgp }: VerifyProofOptions): PresentedFiles | Refusal {
@@ -52,7 +71,7 @@ function readPresented({ artefact, signature, openpgp }: VerifyProofOptions): Pr
   const certificate = openpgp === undefined ? undefined : readGivenFile(openpgp, MAX_CERTIFICATE_BYTES);
   if (openpgp !== undefined && certificate === undefined) return unreadable("--openpgp", openpgp);
   return {
-    ...(artefact === undefined ? {} : { artefact: createReadStream(artefact) }),
+    ...(artefact === undefined ? {} : { artefact: chunksOf(artefact) }),
     ...(packet === undefined ? {} : { signature: packet }),
     ...(certificate === undefined ? {} : { certificate }),
   };

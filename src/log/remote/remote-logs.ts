@@ -22,8 +22,8 @@ export interface RemoteLog {
    * acknowledge: when they are sent). Faults as {@link RemoteLog.ready}.
    */
   deliver(size: number): Promise<void>;
-  /** Ends the connection. MUST NOT throw. */
-  close(): void;
+  /** Ends the connection, within seconds. MUST NOT reject. */
+  close(): Promise<void>;
 }
 
 declare const released: unique symbol;
@@ -90,7 +90,7 @@ export class RemoteLogs {
   /** Waits until those that are not required are done, or timed out, and ends all connections. Never throws. */
   async finish(): Promise<void> {
     await this.#optional;
-    for (const log of this.#logs) log.close();
+    await Promise.all(this.#logs.map((log) => log.close()));
   }
 
   async #deliverOptional(size: number): Promise<void> {

@@ -16,6 +16,8 @@ import type { RemoteLog } from "./remote-logs.ts";
 
 /** A connection that has been silent for longer is asked whether it stands before it is relied upon, in ms. */
 const FRESH_MS = 1_000;
+/** How long a login that nobody needs any more may take before it is broken off, in ms. */
+const LOGIN_MS = 2_000;
 
 export interface SshRemoteLogOptions {
   readonly ledger: Pick<Ledger, "verifier" | "source" | "acknowledge" | "acknowledgements">;
@@ -93,12 +95,24 @@ export class SshRemoteLog implements RemoteLog {
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    // sshd holds connections that end before a login against the address (PerSourcePenalties): a client that is refused
+    // again and again must not be able to lock this host out.
+    await this.#greeted();
     this.#end.abort(noAnswer(this.name, "the connection is closed"));
     this.#greeting?.then(
       (host) => host.close(),
       () => undefined,
     );
+  }
+
+  /** Waits until a greeting that is under way has come to its end, though not for long. */
+  async #greeted(): Promise<void> {
+    if (this.#greeting === undefined) return;
+    const { promise: enough, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, LOGIN_MS);
+    await Promise.race([this.#greeting.catch(() => undefined), enough]);
+    clearTimeout(timer);
   }
 
   /** The log host, greeted, heard of lately. One that went away while the artefact was read is called once more. */

@@ -74,7 +74,7 @@ export class SyslogRemoteLog implements RemoteLog {
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#connection?.close();
   }
 

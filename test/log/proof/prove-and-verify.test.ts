@@ -491,6 +491,8 @@ describe("a proof of a real signature", () => {
       ["cannot be read", ["verify", folder, ...key]],
       ["cannot be read", ["verify", proof, ...key, "--artefact", path("none")]],
       ["cannot be read", ["verify", proof, ...key, "--artefact", folder]],
+      // It can be opened, and its first byte cannot be read.
+      ["cannot be read", ["verify", proof, ...key, "--artefact", "/proc/self/mem"]],
       ["cannot be read", ["verify", proof, ...key, "--signature", path("none")]],
       ["cannot be read", ["verify", proof, ...key, "--signature", "/dev/zero"]],
       ["too long for a tlog-proof", ["verify", "/dev/zero", ...key]],

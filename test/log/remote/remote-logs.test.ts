@@ -25,7 +25,7 @@ function fakeLog(name: string, required: boolean, calls: string[]) {
       calls.push(`deliver ${size} ${name}`);
       return delivery.promise;
     },
-    close: () => void calls.push(`close ${name}`),
+    close: async () => void calls.push(`close ${name}`),
   };
   return {
     log,

@@ -332,6 +332,25 @@ describe("two processes of one host", () => {
   });
 });
 
+test("a login that is under way is finished before its connection is ended: sshd penalises those that are not", async () => {
+  const { fake, remoteLog } = await makeHosts();
+  const { promise: connection, resolve: logIn } = Promise.withResolvers<LogHost>();
+  let ended: AbortSignal | undefined;
+  const log = remoteLog(fake, {
+    connect: (signal) => {
+      ended = signal;
+      return connection;
+    },
+  });
+  log.connect();
+  const closed = log.close();
+  await sleep(50);
+  expect(ended?.aborted).toBe(false);
+  logIn({ close: () => undefined } as LogHost);
+  await closed;
+  expect(ended?.aborted).toBe(true);
+});
+
 describe("a backlog", () => {
   /** A log of 700 entries. */
   async function longLog() {
@@ -357,7 +376,7 @@ describe("a backlog", () => {
     ]);
     expect(log.sent).toBe(600);
     expect(acknowledged(host)).toEqual([700]);
-    log.close();
+    await log.close();
   });
 
   test("that takes longer than a request may wait is left half done, and what is acknowledged is kept", async () => {
@@ -365,12 +384,12 @@ describe("a backlog", () => {
     fake.beforeAnswer = () => sleep(400);
     const log = remoteLog(fake, { timeoutMs: 1000 });
     expect(await faultCode(() => log.deliver(700))).toBe("remote-log-unavailable");
-    log.close();
+    await log.close();
     const [kept] = acknowledged(host);
     expect([256, 512]).toContain(kept);
     const patient = remoteLog(fake, { timeoutMs: 1000, patience: "backlog" });
     await patient.deliver(700);
-    patient.close();
+    await patient.close();
     expect(acknowledged(host)).toEqual([700]);
   });
 

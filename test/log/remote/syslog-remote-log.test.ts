@@ -448,7 +448,7 @@ describe("the files of a collector", () => {
       expect(() => log.connect()).not.toThrow();
       await expect(log.deliver(1)).rejects.toThrow(message);
       expect((await checkCollector(source))?.message).toContain(message);
-      log.close();
+      await log.close();
     }
     expect(collector.received).toEqual([]);
   });
