@@ -73,7 +73,9 @@ export type FaultCode =
   /** The state directory or the log in it is missing: `signer init` makes it. */
   | "no-state"
   /** The client went away before it had the whole reply. */
-  | "reply-not-delivered";
+  | "reply-not-delivered"
+  /** On the repository server: the repository's files could not be read, written or made durable, or repo-add not run. */
+  | "repository-failed";
 
 /** Everything that can stand as CODE in `signer: CODE: what was expected`. */
 export type Code = RefusalCode | FaultCode | "internal";
@@ -106,6 +108,7 @@ export const EXIT: Readonly<Record<Code, number>> = {
   internal: 70,
   "log-not-durable": 74,
   "reply-not-delivered": 74,
+  "repository-failed": 74,
   "over-limit": 75,
   "timed-out": 75,
   busy: 75,

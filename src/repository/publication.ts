@@ -1,0 +1,91 @@
+import { readFileSync, renameSync, rmSync } from "node:fs";
+import { basename, isAbsolute, join } from "node:path";
+import * as v from "valibot";
+import { syncDirectory, writeNewFile } from "../log/durable-file.ts";
+import { Fault } from "../outcome.ts";
+import { DATABASE_KINDS, type RepositoryPath } from "./database-path.ts";
+import { errorCode } from "./repository-fault.ts";
+import { isStageName, workFolderOf } from "./work-folder.ts";
+
+/**
+ * What is to be published, durable before the first live file changes: whoever has the lock next can complete it. Digests are
+ * SHA-256, lower-case hex; `undefined` for a file that was not there.
+ */
+export interface Publication {
+  readonly version: 1;
+  /** Name of the folder, in the work folder, that holds the new files under their own names. */
+  readonly stage: string;
+  /** In the order of publication. */
+  readonly pairs: readonly PublishedPair[];
+  /** Absolute paths of package files to delete at last. */
+  readonly removals: readonly string[];
+}
+
+/** A database and its signature, `NAME.sig`. */
+export interface PublishedPair {
+  readonly kind: (typeof DATABASE_KINDS)[number];
+  readonly database: Change;
+  readonly signature: Change;
+}
+
+/** A file's content before and after. */
+export interface Change {
+  readonly before?: string | undefined;
+  readonly after: string;
+}
+
+const Digest = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
+const ChangeSchema = v.strictObject({ before: v.optional(Digest), after: Digest });
+const Schema = v.strictObject({
+  version: v.literal(1),
+  stage: v.pipe(v.string(), v.check(isStageName)),
+  pairs: v.pipe(
+    v.array(
+      v.strictObject({ kind: v.picklist(DATABASE_KINDS), database: ChangeSchema, signature: ChangeSchema }),
+    ),
+    v.minLength(1),
+    v.maxLength(2),
+    v.check((pairs) => new Set(pairs.map(({ kind }) => kind)).size === pairs.length),
+  ),
+  removals: v.array(
+    v.pipe(
+      v.string(),
+      v.check((path) => isAbsolute(path) && !/\0/.test(path)),
+    ),
+  ),
+});
+
+const journalOf = (repository: RepositoryPath): string => join(workFolderOf(repository), "publication.json");
+
+/** Makes the publication durable: from here on it is completed, never undone. Its staged files MUST be durable before. */
+export function beginPublication(repository: RepositoryPath, publication: Publication): void {
+  const journal = journalOf(repository);
+  rmSync(`${journal}.new`, { force: true });
+  writeNewFile(`${journal}.new`, `${JSON.stringify(publication)}\n`);
+  renameSync(`${journal}.new`, journal);
+  syncDirectory(workFolderOf(repository));
+}
+
+/** The publication that was begun and not completed; undefined where there is none. A fault where it cannot be read. */
+export function readPublication(repository: RepositoryPath): Publication | undefined {
+  const journal = journalOf(repository);
+  let text: string;
+  try {
+    text = readFileSync(journal, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), Schema), text);
+  if (parsed.success) return parsed.output;
+  throw new Fault(
+    "repository-failed",
+    `expected a publication of this program in ${basename(workFolderOf(repository))}`,
+  );
+}
+
+/** The publication is complete, or was undone. */
+export function endPublication(repository: RepositoryPath): void {
+  rmSync(`${journalOf(repository)}.new`, { force: true });
+  rmSync(journalOf(repository), { force: true });
+}
