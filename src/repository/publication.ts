@@ -9,7 +9,8 @@ import { isStageName, workFolderOf } from "./work-folder.ts";
 
 /**
  * What is to be published, durable before the first live file changes: whoever has the lock next can complete it. Digests are
- * SHA-256, lower-case hex; `undefined` for a file that was not there.
+ * SHA-256, lower-case hex; `before` is left out for a database
+ * that was not there.
  */
 export interface Publication {
   readonly version: 1;
@@ -24,25 +25,21 @@ export interface Publication {
 /** A database and its signature, `NAME.sig`. */
 export interface PublishedPair {
   readonly kind: (typeof DATABASE_KINDS)[number];
-  readonly database: Change;
-  readonly signature: Change;
-}
-
-/** A file's content before and after. */
-export interface Change {
-  readonly before?: string | undefined;
-  readonly after: string;
+  readonly database: { readonly before?: string | undefined; readonly after: string };
+  readonly signature: string;
 }
 
 const Digest = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
-const ChangeSchema = v.strictObject({ before: v.optional(Digest), after: Digest });
+const Pair = v.strictObject({
+  kind: v.picklist(DATABASE_KINDS),
+  database: v.strictObject({ before: v.optional(Digest), after: Digest }),
+  signature: Digest,
+});
 const Schema = v.strictObject({
   version: v.literal(1),
   stage: v.pipe(v.string(), v.check(isStageName)),
   pairs: v.pipe(
-    v.array(
-      v.strictObject({ kind: v.picklist(DATABASE_KINDS), database: ChangeSchema, signature: ChangeSchema }),
-    ),
+    v.array(Pair),
     v.minLength(1),
     v.maxLength(2),
     v.check((pairs) => new Set(pairs.map(({ kind }) => kind)).size === pairs.length),

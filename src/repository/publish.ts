@@ -10,7 +10,7 @@ import {
   rmSync,
   symlinkSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { syncDirectory } from "../log/durable-file.ts";
 import type { RepositoryPath } from "./database-path.ts";
 import { endPublication, type Publication, type PublishedPair } from "./publication.ts";
@@ -65,7 +65,7 @@ function isPublishable(repository: RepositoryPath, stage: string, pair: Publishe
   const name = repository.names[pair.kind];
   const database = digestOf(join(stage, name));
   const signature = digestOf(join(stage, `${name}.sig`));
-  if (signature !== undefined && signature !== pair.signature.after) return false;
+  if (signature !== undefined && signature !== pair.signature) return false;
   const live = digestOf(join(repository.folder, name));
   if (database === undefined) return live === pair.database.after;
   return database === pair.database.after && signature !== undefined && live === pair.database.before;
@@ -101,7 +101,13 @@ function pointTo(stage: string, link: string, target: string): void {
   }
   const next = join(stage, "link");
   rmSync(next, { force: true });
-  symlinkSync(target, next);
+  try {
+    symlinkSync(target, next);
+  } catch (error) {
+    // A file system without symbolic links: repo-add makes a second name of the file, too.
+    if (errorCode(error) !== "EPERM" && errorCode(error) !== "ENOTSUP") throw error;
+    linkSync(join(dirname(link), target), next);
+  }
   renameSync(next, link);
 }
 
