@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
 import * as v from "valibot";
 import { syncDirectory, writeNewFile } from "../log/durable-file.ts";
@@ -79,6 +79,11 @@ export function readPublication(repository: RepositoryPath): Publication | undef
     "repository-failed",
     `expected a publication of this program in ${basename(workFolderOf(repository))}`,
   );
+}
+
+/** Whether there is a publication that is not complete. */
+export function isPublicationBegun(repository: RepositoryPath): boolean {
+  return existsSync(journalOf(repository));
 }
 
 /** The publication is complete, or was undone. */

@@ -9,12 +9,14 @@ export interface ListedPackage {
   readonly fileName: string;
 }
 
+/** A file name, never a path or an option: what the old database says was not looked at by anybody. */
+const FILE_NAME = /^(?![.-])[^/]{1,255}$/;
+
 /** All `desc` of the largest database there is are less than a tenth. */
 const MAX_LIST_BYTES = 512 * 1024 * 1024;
 
 /**
- * The packages that a database lists, read with bsdtar as repo-add does. The database MUST have been recognised: it is by that
- * that a file name is no path.
+ * The packages that a database lists, read with bsdtar as repo-add does.
  */
 export async function listPackages(
   database: string,
@@ -36,7 +38,7 @@ export function parsePackages(descs: string): readonly ListedPackage[] {
   for (const desc of descs.split(/^(?=%FILENAME%$)/m)) {
     const value = (key: string) => new RegExp(`^%${key}%\n([^\n]+)$`, "m").exec(desc)?.[1];
     const [fileName, name, version] = [value("FILENAME"), value("NAME"), value("VERSION")];
-    if (fileName !== undefined && name !== undefined && version !== undefined)
+    if (fileName !== undefined && FILE_NAME.test(fileName) && name !== undefined && version !== undefined)
       packages.push({ name, version, fileName });
   }
   return packages;

@@ -1,0 +1,26 @@
+import type { RepositoryLock } from "./lock.ts";
+import { endPublication, readPublication } from "./publication.ts";
+import { publish } from "./publish.ts";
+import { removeStages } from "./work-folder.ts";
+
+/** What a run found that was killed before it. */
+export type Recovery =
+  | { readonly kind: "nothing" }
+  /** It had published nothing, and what it had staged is gone. */
+  | { readonly kind: "undone" }
+  /** Its publication is complete; databases that somebody else had changed meanwhile are left as they are. */
+  | { readonly kind: "completed"; readonly leftAlone: readonly string[] };
+
+/** Completes or undoes what a killed run left. The lock's holder calls it before anything else. */
+export function recover(lock: RepositoryLock): Recovery {
+  const { repository } = lock;
+  lock.removeDeadClaims();
+  const publication = readPublication(repository);
+  if (publication !== undefined) {
+    const { leftAlone } = publish(repository, publication);
+    return { kind: "completed", leftAlone };
+  }
+  endPublication(repository);
+  removeStages(repository);
+  return { kind: lock.takenOver ? "undone" : "nothing" };
+}
