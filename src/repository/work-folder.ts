@@ -4,11 +4,12 @@ import type { RepositoryPath } from "./database-path.ts";
 import { errorCode } from "./repository-fault.ts";
 
 /**
- * The work folder, `.signer.core.db.tar.gz` beside the databases and so on their file system: claims on the lock, staged copies,
- * the journal of a publication. There only while somebody works.
+ * The work folder, `.signer.core.db-tar.gz` beside the databases and so on their file system: claims on the lock, staged copies,
+ * the journal of a publication. There only while somebody works. Without `.tar` in its name: repo-add, which works in it, takes
+ * the first one in a path for the suffix.
  */
 export function workFolderOf({ folder, names }: RepositoryPath): string {
-  return join(folder, `.signer.${names.db}`);
+  return join(folder, `.signer.${names.db.replaceAll(".tar", "-tar")}`);
 }
 
 /** Staged copies are in a folder of each run: what a killed run's repo-add still writes is in nobody's way. */

@@ -1,5 +1,13 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, utimesSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  utimesSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
@@ -55,7 +63,7 @@ export function stateOf({ folder, names, links }: RepositoryPath): Record<string
     dbLink: pair(links.db),
     filesLink: pair(links.files),
     locked: existsSync(join(folder, `${names.db}.lck`)),
-    worked: existsSync(join(folder, `.signer.${names.db}`)),
+    worked: readdirSync(folder).some((name) => name.startsWith(".signer")),
   };
 }
 

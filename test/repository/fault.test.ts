@@ -1,0 +1,115 @@
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { expect, test } from "vitest";
+import type { RepositoryPath } from "../../src/repository/database-path.ts";
+import { makePackage } from "../support/packages.ts";
+import { run, runOk } from "../support/run.ts";
+import { age, belongs, freshFolder, repositoryAt, stateOf, update, WHOLE } from "./fixture.ts";
+
+const WORKER = [process.execPath, resolve("test/repository/update-worker.ts")] as const;
+
+/** Calls that change something on disk, or make it durable. */
+const CALLS = [
+  "mkdir",
+  "link",
+  "rename",
+  "unlink",
+  "symlink",
+  "rmdir",
+  "fsync",
+  "utimensat",
+  "chmod",
+] as const;
+
+/** A signed repository of apple 1.0-1, and the databases of apple 2.0-1 that are to be published. */
+async function makeStory() {
+  const [before, after, bin] = [freshFolder(), freshFolder(), freshFolder()];
+  const name = "example.db.tar.gz";
+  await update([name, await makePackage(before, "apple")], { cwd: before });
+  const newer = await makePackage(before, "apple", { version: "2.0-1" });
+  await runOk("repo-add", ["-q", join(after, name), newer]);
+  // Stands for repo-add, which takes longer and is not what is killed here.
+  const replace = (file: string) =>
+    `cp "${after}/${file}" "$stage/new" && mv "$stage/new" "$stage/${file}"\n`;
+  const script = `#!/bin/sh\nfor word; do case $word in *.db.tar.gz) stage=\${word%/*} ;; esac; done\n`;
+  writeFileSync(join(bin, "repo-add"), `${script}${replace(name)}${replace("example.files.tar.gz")}`, {
+    mode: 0o755,
+  });
+  return {
+    env: { ...process.env, PATH: `${bin}:${process.env["PATH"]}` },
+    argv: ["-R", name, "apple-2.0-1-any.pkg.tar.zst"],
+    contents: {
+      before: readFileSync(join(before, name)),
+      after: readFileSync(join(after, name)),
+    },
+    begin: () => {
+      const folder = freshFolder();
+      cpSync(before, folder, { recursive: true, verbatimSymlinks: true });
+      const repository = repositoryAt(name, folder);
+      age(repository);
+      return repository;
+    },
+  };
+}
+
+/** Which of the worker's calls are on the repository: the how manieth of its kind each is. */
+async function callsOf(
+  story: Awaited<ReturnType<typeof makeStory>>,
+): Promise<readonly (readonly [string, number])[]> {
+  const repository = story.begin();
+  const log = join(freshFolder(), "log");
+  const traced = ["-y", "-s", "4096", "-e", `trace=${CALLS.join(",")}`, "-o", log];
+  await runOk("strace", [...traced, ...WORKER, ...story.argv], { cwd: repository.folder, env: story.env });
+  const counts = new Map<string, number>();
+  return readFileSync(log, "utf8")
+    .split("\n")
+    .flatMap((line): (readonly [string, number])[] => {
+      const call = /^(\w+)\(/.exec(line)?.[1];
+      if (call === undefined) return [];
+      counts.set(call, (counts.get(call) ?? 0) + 1);
+      return line.includes(repository.folder) ? [[call, counts.get(call) ?? 0]] : [];
+    });
+}
+
+/** Whether a reader finds a database and a signature that do not belong together. */
+function isMismatched({ folder, names }: RepositoryPath): boolean {
+  const read = (name: string) => readFileSync(join(folder, name));
+  return [names.db, names.files].some((name) => !belongs(read(name), read(`${name}.sig`)));
+}
+
+test("killed at each change that it makes on disk, the next run completes or undoes it, and between two renames only a reader sees a pair that does not match", {
+  timeout: 120_000,
+}, async () => {
+  const story = await makeStory();
+  const calls = await callsOf(story);
+  expect(calls.length).toBeGreaterThan(30);
+  let [mismatched, undone, completed] = [0, 0, 0];
+  const killAt = async ([call, nth]: readonly [string, number]) => {
+    const repository = story.begin();
+    const { folder, names } = repository;
+    const inject = ["-e", `inject=${call}:signal=KILL:when=${nth}`, "-o", "/dev/null"];
+    const traced = ["-e", `trace=${call}`, ...inject, ...WORKER, ...story.argv];
+    const what = `${call} ${nth}`;
+    await run("strace", traced, { cwd: folder, env: story.env });
+    if (isMismatched(repository)) mismatched++;
+    const recovery = await update([names.db, "--recover"], { cwd: folder });
+    expect(recovery, what).toMatchObject({ kind: "done" });
+    expect(stateOf(repository), what).toEqual(WHOLE);
+    const isAfter = readFileSync(join(folder, names.db)).equals(story.contents.after);
+    if (isAfter) completed++;
+    else undone++;
+    const expected = isAfter ? story.contents.after : story.contents.before;
+    expect(readFileSync(join(folder, names.db)).equals(expected), what).toBe(true);
+    if (isAfter) expect(readFileSync(join(folder, `${names.db}.old`)), what).toEqual(story.contents.before);
+    expect(existsSync(join(folder, "apple-1.0-1-any.pkg.tar.zst")), what).toBe(!isAfter);
+  };
+  // Two at a time.
+  const queue = [...calls];
+  const work = async () => {
+    for (let point = queue.shift(); point !== undefined; point = queue.shift()) await killAt(point);
+  };
+  await Promise.all([work(), work()]);
+  expect(mismatched).toBeLessThanOrEqual(2);
+  expect(undone).toBeGreaterThan(5);
+  expect(completed).toBeGreaterThan(5);
+});
