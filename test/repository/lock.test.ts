@@ -112,7 +112,10 @@ test("a reader that polls while databases are published never misses a file, nor
   const pear = await makePackage(folder, "pear");
   // A clock of its own, so that nothing waits for the next second.
   let seconds = 1_700_000_000;
-  const now = () => 1000 * (seconds += 2);
+  const now = () => {
+    seconds += 2;
+    return 1000 * seconds;
+  };
   for (let round = 0; round < 10; round++) {
     expect(await update([NAME, pear], { cwd: folder, now })).toMatchObject({ kind: "done" });
     expect(await update([NAME, "pear"], { cwd: folder, now, program: "repo-remove" })).toMatchObject({
