@@ -5,7 +5,12 @@ import { defineConfig } from "rolldown";
  * executables are bundled, as CommonJS (no top-level await in them).
  */
 export default defineConfig({
-  input: { signer: "src/cli/signer.ts", "signer-log": "src/cli/signer-log.ts" },
+  input: {
+    signer: "src/cli/signer.ts",
+    "signer-log": "src/cli/signer-log.ts",
+    "signer-repo-add": "src/cli/signer-repo-add.ts",
+    "signer-repo-remove": "src/cli/signer-repo-remove.ts",
+  },
   platform: "node",
   // openpgp stays a package of its own (LGPL), loaded only where key files are read or written.
   external: ["openpgp"],

@@ -74,6 +74,8 @@ export type FaultCode =
   | "no-state"
   /** The client went away before it had the whole reply. */
   | "reply-not-delivered"
+  /** The signing host did not answer, or its answer did not arrive whole. */
+  | "host-unreachable"
   /** On the repository server: the repository's files could not be read, written or made durable, or repo-add not run. */
   | "repository-failed";
 
@@ -108,6 +110,7 @@ export const EXIT: Readonly<Record<Code, number>> = {
   internal: 70,
   "log-not-durable": 74,
   "reply-not-delivered": 74,
+  "host-unreachable": 69,
   "repository-failed": 74,
   "over-limit": 75,
   "timed-out": 75,

@@ -1,0 +1,28 @@
+import type { RepoProgram } from "../../repository/repo-add-arguments.ts";
+import { run, say } from "../run.ts";
+import { readRepositoryEnvironment } from "./repository-environment.ts";
+import { runRepositoryProgram } from "./repository-program.ts";
+import { openSshSigning } from "./ssh-signing.ts";
+
+/** Signals that end repo-add, too. Once the publication has begun it is finished first: a matter of milliseconds. */
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
+
+/** Runs `signer-repo-add` or `signer-repo-remove` in this process. */
+export function runAs(program: RepoProgram): void {
+  const name = `signer-${program}`;
+  const ended = new AbortController();
+  for (const signal of ENDING) process.on(signal, () => ended.abort());
+  const environment = readRepositoryEnvironment(process.env);
+  void run(name, async () => {
+    process.umask(0o022); // as repo-add: everybody reads databases
+    return runRepositoryProgram(program, process.argv.slice(2), {
+      environment,
+      cwd: process.cwd(),
+      write: (text) => void process.stdout.write(text),
+      say: (code, reason) => void say(name, code, reason),
+      note: (text) => void process.stderr.write(`${name}: ${text}\n`),
+      openSigning: (options) => openSshSigning(environment, options),
+      signal: ended.signal,
+    });
+  });
+}

@@ -1,0 +1,37 @@
+import type { ProgramEnvironment } from "../../repository/program.ts";
+
+/** What the repository programs read of the environment; the launchers let nothing else in. */
+export interface RepositoryEnvironment {
+  /** For repo-add and what it runs: neither GPGKEY nor LIBRARY, MAKEPKG_LIBRARY or COMPRESS*, which say what code runs. */
+  readonly programs: ProgramEnvironment;
+  /** For ssh, where it is the transport. */
+  readonly ssh: ProgramEnvironment;
+  readonly host: string | undefined;
+  readonly publicKey: string | undefined;
+  readonly clientConfig: string | undefined;
+  readonly requester: string | undefined;
+  readonly sudoUser: string | undefined;
+}
+
+/** Where programs are looked for, whatever PATH the caller has. */
+const PATH = "/usr/local/bin:/usr/bin:/bin";
+
+const OF_PROGRAMS = ["TERM", "NO_COLOR", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TMPDIR"];
+const OF_SSH = ["HOME", "SSH_AUTH_SOCK", "LANG", "LC_ALL"];
+
+/** Takes what is needed; what is empty counts as not set. */
+export function readRepositoryEnvironment(env: NodeJS.ProcessEnv): RepositoryEnvironment {
+  const some = (names: readonly string[]): ProgramEnvironment => {
+    const set = names.flatMap((name) => (env[name] ? [[name, env[name]]] : []));
+    return { PATH, ...Object.fromEntries(set) };
+  };
+  return {
+    programs: some(OF_PROGRAMS),
+    ssh: some(OF_SSH),
+    host: env["SIGNER_HOST"] || undefined,
+    publicKey: env["SIGNER_PUBLIC_KEY"] || undefined,
+    clientConfig: env["SIGNER_CLIENT_CONFIG"] || undefined,
+    requester: env["SIGNER_FOR"] || undefined,
+    sudoUser: env["SUDO_USER"] || undefined,
+  };
+}

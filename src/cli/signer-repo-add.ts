@@ -1,0 +1,3 @@
+import { runAs } from "./repository/main.ts";
+
+runAs("repo-add");
