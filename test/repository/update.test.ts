@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   existsSync,
   linkSync,
   lstatSync,
@@ -16,7 +17,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Fault, refusal } from "../../src/outcome.ts";
 import { makePackage } from "../support/packages.ts";
-import { run } from "../support/run.ts";
+import { run, runOk } from "../support/run.ts";
 import { age, belongs, freshFolder, repositoryAt, standIn, stateOf, update, WHOLE } from "./fixture.ts";
 
 /** A repository of one package, apple 1.0-1, signed, and as if made long ago. */
@@ -178,7 +179,7 @@ describe("nothing is published, and the lock is free", () => {
     const { folder, repository, db } = await madeRepository();
     const before = snapshot(folder);
     const bin = freshFolder();
-    writeFileSync(join(bin, "repo-add"), `#!/bin/sh\n${make}"$1.new"; mv "$1.new" "$1"\n`, { mode: 0o755 });
+    writeFileSync(join(bin, "repo-add"), `#!/bin/sh\n${make}"$2.new"; mv "$2.new" "$2"\n`, { mode: 0o755 });
     const signed: string[] = [];
     const ended = await update([db, "apple"], {
       env: { PATH: `${bin}:${process.env["PATH"]}` },
@@ -208,11 +209,23 @@ test("-v verifies both live signatures first, and nothing is changed where one i
   expect(snapshot(folder)).toEqual(before);
 });
 
-test("mode and what else the live database had are kept, and the signature has them too", async () => {
-  const { db } = await madeRepository();
+test("group, mode and ACL of the live database are kept, and its signature has them too", async () => {
+  const { folder, db } = await madeRepository();
   chmodSync(db, 0o664);
+  await runOk("setfacl", ["-m", "user:4711:rw", db]);
+  // What a default ACL would give new files is not what the database had.
+  await runOk("setfacl", ["-d", "-m", "user:4712:rwx", folder]);
+  const group = process.getuid?.() === 0 ? 4713 : process.getgid?.();
+  if (group !== undefined) chownSync(db, process.getuid?.() ?? 0, group);
+  const acl = async (file: string) =>
+    (await runOk("getfacl", ["--omit-header", "--numeric", "--absolute-names", file])).toString();
+  const before = await acl(db);
+  expect(before).toContain("user:4711:rw-");
   await update([db]);
-  for (const file of [db, `${db}.sig`]) expect((statSync(file).mode & 0o777).toString(8)).toBe("664");
+  for (const file of [db, `${db}.sig`]) {
+    expect(await acl(file)).toBe(before);
+    expect(statSync(file).gid).toBe(group);
+  }
 });
 
 test("links that are right are not touched; a real file in a link's place becomes one", async () => {
