@@ -147,6 +147,20 @@ describe("repo-add and repo-remove", () => {
   });
 });
 
+test("where repo-add, from 6.1 on, finds nothing to change, signed databases are left as they are, unsigned ones are signed", async () => {
+  const { folder, repository, db } = await madeRepository();
+  const bin = freshFolder();
+  writeFileSync(join(bin, "repo-add"), '#!/bin/sh\n[ "$1 $2" = "--quiet --" ]\n', { mode: 0o755 });
+  const before = snapshot(folder);
+  const argv = [db, "apple-1.0-1-any.pkg.tar.zst"];
+  const ports = { version: "7.1.0", env: { PATH: `${bin}:${process.env["PATH"]}` } };
+  expect(await update(argv, ports)).toMatchObject({ kind: "done", told: [] });
+  expect(snapshot(folder)).toEqual(before);
+  rmSync(`${db}.sig`);
+  expect(await update(argv, ports)).toMatchObject({ kind: "done" });
+  expect(stateOf(repository)).toEqual(WHOLE);
+});
+
 describe("nothing is published, and the lock is free", () => {
   const failures: readonly (readonly [string, Parameters<typeof update>[1]])[] = [
     ["the signer refuses", { sign: async () => refusal("not-permitted", "no rule") }],
@@ -179,7 +193,14 @@ describe("nothing is published, and the lock is free", () => {
     const { folder, repository, db } = await madeRepository();
     const before = snapshot(folder);
     const bin = freshFolder();
-    writeFileSync(join(bin, "repo-add"), `#!/bin/sh\n${make}"$2.new"; mv "$2.new" "$2"\n`, { mode: 0o755 });
+    writeFileSync(
+      join(bin, "repo-add"),
+      `#!/bin/sh
+for db; do case $db in *.db.tar.gz) break ;; esac; done
+${make}"$db.new"; mv "$db.new" "$db"
+`,
+      { mode: 0o755 },
+    );
     const signed: string[] = [];
     const ended = await update([db, "apple"], {
       env: { PATH: `${bin}:${process.env["PATH"]}` },
