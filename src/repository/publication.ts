@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
 import * as v from "valibot";
 import { syncDirectory, writeNewFile } from "../log/durable-file.ts";
@@ -63,18 +63,24 @@ export function beginPublication(repository: RepositoryPath, publication: Public
   syncDirectory(workFolderOf(repository));
 }
 
-/** The publication that was begun and not completed; undefined where there is none. A fault where it cannot be read. */
+/**
+ * The publication that was begun and not completed; undefined where there is none. A fault where it cannot be read. Controlled
+ * by: whoever may write the repository. So one that another user wrote names no files to delete: they would be deleted with
+ * this user's rights.
+ */
 export function readPublication(repository: RepositoryPath): Publication | undefined {
   const journal = journalOf(repository);
   let text: string;
+  let isOurs: boolean;
   try {
+    isOurs = lstatSync(journal).uid === process.geteuid?.();
     text = readFileSync(journal, "utf8");
   } catch (error) {
     if (errorCode(error) === "ENOENT") return undefined;
     throw error;
   }
   const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), Schema), text);
-  if (parsed.success) return parsed.output;
+  if (parsed.success) return isOurs ? parsed.output : { ...parsed.output, removals: [] };
   throw new Fault(
     "repository-failed",
     `expected a publication of this program in ${basename(workFolderOf(repository))}`,

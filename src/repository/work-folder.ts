@@ -1,5 +1,6 @@
-import { chmodSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { Fault, quoted } from "../outcome.ts";
 import type { RepositoryPath } from "./database-path.ts";
 import { errorCode } from "./repository-fault.ts";
 
@@ -33,6 +34,10 @@ export function makeWorkFolder(repository: RepositoryPath): void {
     // A second EEXIST or ENOENT: another process makes or removes it at this moment.
     if (errorCode(error) !== "EEXIST" && !isGoneMeanwhile(error, repository)) throw error;
   }
+  // A link would lead what is written and removed here to somebody else's folder.
+  const found = lstatSync(folder, { throwIfNoEntry: false });
+  if (found !== undefined && !found.isDirectory())
+    throw new Fault("repository-failed", `expected ${quoted(folder, 300)} to be a folder of this program`);
 }
 
 function isGoneMeanwhile(error: unknown, { folder }: RepositoryPath): boolean {

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -9,6 +11,7 @@ import { makePackage } from "../support/packages.ts";
 import { makePacmanClient, type PacmanClient } from "../support/pacman.ts";
 import { type Ended, type RunOptions, run } from "../support/run.ts";
 import {
+  collect,
   makeSigningHost,
   rule,
   type SigningHostUnderTest,
@@ -89,7 +92,7 @@ test("packages are added, updated and removed, down to the last, and pacman acce
   await makePackage(folder, "pear");
   const packages = ["apple-2.0-1-any.pkg.tar.zst", join(folder, "pear-1.0-1-any.pkg.tar.zst")];
   expect(
-    await start("add", ["-q", "-R", "-s", NAME, ...packages], { env: { SUDO_USER: "alice" } }),
+    await start("add", ["-q", "-R", "-s", NAME, ...packages], { env: { SIGNER_FOR: "alice" } }),
   ).toMatchObject({
     status: 0,
     stderr: "",
@@ -134,6 +137,24 @@ test("a signing host that is gone, and one whose key is another, are failures of
     });
   }
   expect(readFileSync(join(folder, NAME))).toEqual(before);
+  expect(readdirSync(folder).filter((name) => name.startsWith(".") || name.endsWith(".lck"))).toEqual([]);
+});
+
+test("ended by SIGTERM while it waits for the signing host, it leaves nothing and says so", async () => {
+  const own = join(await tempDir(cleanup), "client.toml");
+  const waits = 'ssh_command = ["/bin/sh", "-c", "exec sleep 60"]';
+  writeFileSync(own, readFileSync(config, "utf8").replace(/^ssh_command = .*$/m, waits));
+  const env = { PATH: "/usr/bin:/bin", SIGNER_CLIENT_CONFIG: own };
+  const child = spawn(resolve("bin/signer-repo-add"), [NAME], { cwd: folder, env, stdio: "pipe" });
+  cleanup.add(() => child.kill("SIGKILL"));
+  const ended = collect(child);
+  await once(child.stdout, "data"); // ==> Signing database …
+  expect(existsSync(join(folder, `${NAME}.lck`))).toBe(true);
+  child.kill("SIGTERM");
+  expect(await ended).toMatchObject({
+    status: 1,
+    stderr: "signer-repo-add: ended by a signal: nothing was published\n",
+  });
   expect(readdirSync(folder).filter((name) => name.startsWith(".") || name.endsWith(".lck"))).toEqual([]);
 });
 

@@ -25,13 +25,16 @@ export function readRepositoryEnvironment(env: NodeJS.ProcessEnv): RepositoryEnv
     const set = names.flatMap((name) => (env[name] ? [[name, env[name]]] : []));
     return { PATH, ...Object.fromEntries(set) };
   };
+  const sudoUser = env["SUDO_USER"] || undefined;
+  // Under sudo they would be the caller's, who is not to choose whose signature counts.
+  const ours = (name: string) => (sudoUser === undefined ? env[name] || undefined : undefined);
   return {
     programs: some(OF_PROGRAMS),
     ssh: some(OF_SSH),
-    host: env["SIGNER_HOST"] || undefined,
-    publicKey: env["SIGNER_PUBLIC_KEY"] || undefined,
-    clientConfig: env["SIGNER_CLIENT_CONFIG"] || undefined,
-    requester: env["SIGNER_FOR"] || undefined,
-    sudoUser: env["SUDO_USER"] || undefined,
+    host: ours("SIGNER_HOST"),
+    publicKey: ours("SIGNER_PUBLIC_KEY"),
+    clientConfig: ours("SIGNER_CLIENT_CONFIG"),
+    requester: ours("SIGNER_FOR"),
+    sudoUser,
   };
 }

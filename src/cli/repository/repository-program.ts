@@ -67,6 +67,9 @@ export async function runRepositoryProgram(
     environment: environment.requester,
   });
   if (isRefusal(requester)) return complain(context, requester, EXIT[requester.code]);
+  if (environment.sudoUser !== undefined && (args.config ?? environment.clientConfig) !== undefined)
+    // It names programs, and the key that they run with is not the caller's.
+    return complain(context, refusal("bad-request", "expected no --config under sudo"), EXIT["bad-request"]);
   if (args.key !== undefined && !args.quiet) note("the signing host's rules choose the key: -k is ignored");
 
   try {

@@ -66,7 +66,6 @@ export async function openSshSigning(
       const signatures: Uint8Array[] = [];
       for (const { path, name } of files) {
         const request = encodeRequest({ kind: "sign", name, for: requester });
-        const timely = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
         const answer = await ask(
           command,
           [...args, "--", host, request],
@@ -74,7 +73,6 @@ export async function openSshSigning(
           environment,
           timely,
         );
-        signal.throwIfAborted();
         if (isRefusal(answer)) return answer;
         const why = await objection(path, answer);
         if (why !== undefined)
@@ -114,7 +112,8 @@ async function ask(
   environment: RepositoryEnvironment,
   signal: AbortSignal,
 ): Promise<Uint8Array | Refusal> {
-  const child = spawn(command, args, { env: environment.ssh, stdio: "pipe", signal });
+  const timely = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  const child = spawn(command, args, { env: environment.ssh, stdio: "pipe", signal: timely });
   const [stdout, stderr] = [
     collect(child.stdout, MAX_SIGNATURE_BYTES),
     collect(child.stderr, MAX_STDERR_BYTES),
@@ -126,6 +125,7 @@ async function ask(
   // A host that refuses stops reading: what it says is the reason, not the broken pipe.
   await pipeline(createReadStream(path), child.stdin).catch(() => undefined);
   const status = await ended;
+  signal.throwIfAborted();
   const [signature, said] = [await stdout, (await stderr).toString("utf8")];
   if (status === 0) return signature;
   const [, code = "", reason = ""] = /^signer: ([a-z-]+): ([\x20-\x7e]+)$/m.exec(said) ?? [];

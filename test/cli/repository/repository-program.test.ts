@@ -8,7 +8,12 @@ import { Fault, isRefusal, refusal } from "../../../src/outcome.ts";
 import { freshFolder } from "../../repository/fixture.ts";
 
 /** Runs the program with a repo-add that only knows its version. */
-async function start(argv: readonly string[], version: string, folder = freshFolder()) {
+async function start(
+  argv: readonly string[],
+  version: string,
+  folder = freshFolder(),
+  env: NodeJS.ProcessEnv = {},
+) {
   const bin = freshFolder();
   writeFileSync(
     join(bin, "repo-add"),
@@ -16,7 +21,7 @@ async function start(argv: readonly string[], version: string, folder = freshFol
     { mode: 0o755 },
   );
   const [said, written]: [string[], string[]] = [[], []];
-  const environment = readRepositoryEnvironment({});
+  const environment = readRepositoryEnvironment(env);
   const status = runRepositoryProgram("repo-add", argv, {
     environment: { ...environment, programs: { PATH: `${bin}:/usr/bin:/bin` } },
     cwd: folder,
@@ -80,6 +85,20 @@ describe("exit statuses", () => {
     const { said } = await start(["-k", "0x1", "--recover", "core.db.tar.gz"], "6.0.2");
     expect(said).toEqual(["the signing host's rules choose the key: -k is ignored"]);
   });
+});
+
+test("under sudo, nothing of the caller chooses the configuration, the host or the key", async () => {
+  const variables = ["SIGNER_CLIENT_CONFIG", "SIGNER_HOST", "SIGNER_PUBLIC_KEY", "SIGNER_FOR"];
+  const env = Object.fromEntries(variables.map((name) => [name, "x"]));
+  const chosen = (env: NodeJS.ProcessEnv) => {
+    const { clientConfig, host, publicKey, requester } = readRepositoryEnvironment(env);
+    return [clientConfig, host, publicKey, requester];
+  };
+  expect(chosen(env)).toEqual(["x", "x", "x", "x"]);
+  expect(chosen({ ...env, SUDO_USER: "alice" })).toEqual([undefined, undefined, undefined, undefined]);
+  const folder = freshFolder();
+  const argv = ["--config", "/tmp/mine", "core.db.tar.gz"];
+  expect(await start(argv, "7.1.0", folder, { SUDO_USER: "alice" })).toMatchObject({ status: 64, left: [] });
 });
 
 describe("who asks", () => {
