@@ -71,7 +71,7 @@ export async function openSshSigning(
           [...args, "--", host, request],
           { path, name },
           environment,
-          timely,
+          signal,
         );
         if (isRefusal(answer)) return answer;
         const why = await objection(path, answer);
