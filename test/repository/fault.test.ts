@@ -52,23 +52,29 @@ async function makeStory() {
   };
 }
 
-/** Which of the worker's calls are on the repository: the how manieth of its kind each is. */
-async function callsOf(
-  story: Awaited<ReturnType<typeof makeStory>>,
-): Promise<readonly (readonly [string, number])[]> {
+type Story = Awaited<ReturnType<typeof makeStory>>;
+
+/** The worker's calls in their order, as strace shows them, and the folder that it worked in. */
+async function traceOf(
+  story: Story,
+): Promise<{ readonly lines: readonly string[]; readonly folder: string }> {
   const repository = story.begin();
   const log = join(freshFolder(), "log");
   const traced = ["-y", "-s", "4096", "-e", `trace=${CALLS.join(",")}`, "-o", log];
   await runOk("strace", [...traced, ...WORKER, ...story.argv], { cwd: repository.folder, env: story.env });
+  return { lines: readFileSync(log, "utf8").split("\n"), folder: repository.folder };
+}
+
+/** Which of the worker's calls are on the repository: the how manieth of its kind each is. */
+async function callsOf(story: Story): Promise<readonly (readonly [string, number])[]> {
+  const { lines, folder } = await traceOf(story);
   const counts = new Map<string, number>();
-  return readFileSync(log, "utf8")
-    .split("\n")
-    .flatMap((line): (readonly [string, number])[] => {
-      const call = /^(\w+)\(/.exec(line)?.[1];
-      if (call === undefined) return [];
-      counts.set(call, (counts.get(call) ?? 0) + 1);
-      return line.includes(repository.folder) ? [[call, counts.get(call) ?? 0]] : [];
-    });
+  return lines.flatMap((line): (readonly [string, number])[] => {
+    const call = /^(\w+)\(/.exec(line)?.[1];
+    if (call === undefined) return [];
+    counts.set(call, (counts.get(call) ?? 0) + 1);
+    return line.includes(folder) ? [[call, counts.get(call) ?? 0]] : [];
+  });
 }
 
 /** Whether a reader finds a database and a signature that do not belong together. */
@@ -112,4 +118,31 @@ test("killed at each change that it makes on disk, the next run completes or und
   expect(mismatched).toBeLessThanOrEqual(2);
   expect(undone).toBeGreaterThan(5);
   expect(completed).toBeGreaterThan(5);
+});
+
+test("everything is durable before the journal, the journal before the first rename, the four renames follow each other", async () => {
+  const { lines, folder } = await traceOf(await makeStory());
+  const work = `${folder}/.signer.example.db-tar.gz`;
+  const steps = lines.flatMap((line) => {
+    const [call, paths] = [/^\w+/.exec(line)?.[0], line.replaceAll(/stage-[\d-]+/g, "S")];
+    if (call === "fsync")
+      return `fsync ${/<(.*)>/.exec(paths)?.[1]?.replace(work, "W").replace(folder, "F")}`;
+    const [, from, to] = /^rename\("(.*)", "(.*)"\)/.exec(paths) ?? [];
+    return from === undefined
+      ? []
+      : `rename ${from.replace(work, "W")} ${to?.replace(work, "W").replace(folder, "F")}`;
+  });
+  const [db, files] = ["example.db.tar.gz", "example.files.tar.gz"];
+  const all = [db, `${db}.sig`, files, `${files}.sig`];
+  const old = [`${db}.old`, `${db}.old.sig`, `${files}.old`, `${files}.old.sig`];
+  const from = steps.lastIndexOf("fsync W/S");
+  for (const file of all) expect(steps.slice(0, from)).toContain(`fsync W/S/${file}`);
+  expect(steps.slice(from + 1)).toEqual([
+    "fsync W/publication.json.new",
+    "rename W/publication.json.new W/publication.json",
+    "fsync W",
+    ...old.map((file) => `rename W/S/old F/${file}`),
+    ...all.map((file) => `rename W/S/${file} F/${file}`),
+    "fsync F",
+  ]);
 });

@@ -1,8 +1,17 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { currentHolder, encodeLockHolder } from "../../src/repository/lock-holder.ts";
-import { beginPublication } from "../../src/repository/publication.ts";
+import { beginPublication, readPublication } from "../../src/repository/publication.ts";
 import { digestOf } from "../../src/repository/publish.ts";
 import { makePackage } from "../support/packages.ts";
 import { run, runOk } from "../support/run.ts";
@@ -76,6 +85,26 @@ test("a database whose signature is missing from the stage is not published with
   expect(await update(["--recover", NAME], { cwd: folder })).toMatchObject({ kind: "done" });
   expect(await listed(folder)).toBe("apple-1.0-1/");
   expect(stateOf(repository)).toMatchObject({ db: true, locked: false });
+});
+
+test("files to delete are only taken from a journal of this user; a link in the work folder's place is not followed", async (context) => {
+  if (process.getuid?.() !== 0) return context.skip("only root may give files away");
+  for (const owner of [0, 4711]) {
+    const { folder, repository, journal } = await begun();
+    const publication = readPublication(repository);
+    if (publication === undefined) throw new Error("no publication");
+    const removed = join(folder, "apple-1.0-1-any.pkg.tar.zst");
+    beginPublication(repository, { ...publication, removals: [removed] });
+    chownSync(journal, owner, owner);
+    expect(await update(["--recover", NAME], { cwd: folder })).toMatchObject({ kind: "done" });
+    expect(await listed(folder)).toBe("apple-2.0-1/");
+    expect(existsSync(removed)).toBe(owner !== 0);
+  }
+  const { folder, work } = await begun();
+  const elsewhere = freshFolder();
+  renameSync(work, join(elsewhere, "work"));
+  symlinkSync(join(elsewhere, "work"), work);
+  await expect(update([NAME], { cwd: folder })).rejects.toMatchObject({ code: "repository-failed" });
 });
 
 test.each([
