@@ -6,34 +6,10 @@ import { parseLimit } from "../policy/limit.ts";
 import { parseNamePattern } from "../policy/name-pattern.ts";
 import { parseDuration, parseSize } from "../policy/quantity.ts";
 import { parseKeyName } from "../request/request.ts";
-
-/** A string that `parse` understands; the message says what was expected. */
-function text<T>(expected: string, parse: (text: string) => T | undefined) {
-  return v.pipe(
-    v.string(`expected ${expected}`),
-    v.rawTransform(({ dataset, addIssue, NEVER }) => {
-      const value = parse(dataset.value);
-      if (value !== undefined) return value;
-      addIssue({ message: `expected ${expected}` });
-      return NEVER;
-    }),
-  );
-}
-
-function matching(expected: string, pattern: RegExp) {
-  return text(expected, (value) => (pattern.test(value) ? value : undefined));
-}
-
-function listOf<const TItem extends v.GenericSchema>(expected: string, item: TItem) {
-  return v.pipe(
-    v.array(item, `expected a list of ${expected}`),
-    v.nonEmpty(`expected at least one of ${expected}`),
-  );
-}
+import { absolutePath, accountName, hostKey, hostName, listOf, matching, port, text } from "./setting.ts";
 
 /** Also the length of a file name in the credentials folder; no path can be written with it. */
 const identifier = matching("1 to 64 characters of a-z, 0-9, _ and -", /^[a-z0-9][a-z0-9_-]{0,63}$/);
-const absolutePath = matching("an absolute path", /^\/[^\0\n]{0,4095}$/);
 const size = text('a size such as "64 MiB"', parseSize);
 const duration = text('a duration such as "30 s", "24 h" or "14 days"', parseDuration);
 const limit = text('a limit such as "60 per hour", "1 per month" or "5 per 30 days"', parseLimit);
@@ -75,13 +51,6 @@ const key = v.strictObject({
   passphrase_credential: v.optional(identifier),
 });
 
-const hostName = matching("a host name or an address", /^[A-Za-z0-9_:][A-Za-z0-9._:-]{0,252}$/);
-const port = v.pipe(
-  v.number("expected a port"),
-  v.integer("expected a port"),
-  v.minValue(1, "expected a port from 1 to 65535"),
-  v.maxValue(65_535, "expected a port from 1 to 65535"),
-);
 const remoteTimeout = v.pipe(
   duration,
   v.minValue(100, "expected at least 100 ms"),
@@ -93,9 +62,9 @@ const sshRemoteLog = v.strictObject({
   name: identifier,
   host: hostName,
   port: v.optional(port, 22),
-  user: v.optional(matching("an account's name", /^[a-z_][a-z0-9_.-]{0,63}$/), "signer-log"),
+  user: v.optional(accountName, "signer-log"),
   key: absolutePath,
-  host_key: text('a public key such as "ssh-ed25519 AAAA..."', parseHostKey),
+  host_key: hostKey,
   witness: text("a witness key NAME+ID+KEY, as signer-log init prints it", (value) =>
     parseNoteKey("cosignature", value),
   ),
@@ -121,19 +90,6 @@ const syslogRemoteLog = v.strictObject({
 const remoteLog = v.variant("type", [sshRemoteLog, syslogRemoteLog], 'expected type = "ssh" or "syslog"');
 
 export type RawRemoteLog = v.InferOutput<typeof remoteLog>;
-
-/** An OpenSSH public key: type, base64 of the blob (RFC 4253 §6.6) which begins with the same type; a comment may follow. */
-function parseHostKey(value: string): { readonly type: string; readonly blob: Uint8Array } | undefined {
-  const [, type, base64] =
-    /^([a-z0-9@.-]{1,64}) ([A-Za-z0-9+/=]{16,2048})(?: [\x20-\x7e]*)?$/.exec(value) ?? [];
-  if (type === undefined || base64 === undefined) return undefined;
-  const blob = Buffer.from(base64, "base64");
-  const begins = blob.length > 4 + type.length && blob.readUInt32BE(0) === type.length;
-  const canonical = blob.toString("base64") === base64;
-  return begins && canonical && blob.subarray(4, 4 + type.length).toString("latin1") === type
-    ? { type, blob }
-    : undefined;
-}
 
 /** The shape of signer.toml. An unknown key anywhere is an error. */
 export const configSchema = v.strictObject({
