@@ -66,6 +66,12 @@ export type FaultCode =
   | "log-not-durable"
   /** A required remote log cannot be reached, or did not acknowledge the entry. */
   | "remote-log-unavailable"
+  /** The signing host cannot be reached, or the connection to it was lost. */
+  | "host-unreachable"
+  /** What answers is not known to be the signing host: its key is unknown, another one, or revoked. */
+  | "host-not-trusted"
+  /** The signing host accepts none of the keys that were tried. */
+  | "login-refused"
   /** The log exists but contradicts itself: nothing is signed until an administrator has looked. */
   | "log-broken"
   /** The configuration is missing, unreadable or wrong. */
@@ -74,8 +80,6 @@ export type FaultCode =
   | "no-state"
   /** The client went away before it had the whole reply. */
   | "reply-not-delivered"
-  /** The signing host did not answer, or its answer did not arrive whole. */
-  | "host-unreachable"
   /** On the repository server: the repository's files could not be read, written or made durable, or repo-add not run. */
   | "repository-failed";
 
@@ -106,11 +110,13 @@ export const EXIT: Readonly<Record<Code, number>> = {
   "signing-failed": 69,
   "clock-behind": 69,
   "remote-log-unavailable": 69,
+  "host-unreachable": 69,
+  "host-not-trusted": 77,
+  "login-refused": 77,
   "log-broken": 69,
   internal: 70,
   "log-not-durable": 74,
   "reply-not-delivered": 74,
-  "host-unreachable": 69,
   "repository-failed": 74,
   "over-limit": 75,
   "timed-out": 75,
