@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { type SignedFile, signBatch } from "./batch.ts";
 import type { Receipt } from "./log/remote/remote-logs.ts";
 import { isRefusal, type Refusal, refusal } from "./outcome.ts";
 import { rulesFor } from "./policy/admission.ts";
@@ -6,7 +7,7 @@ import type { Rule } from "./policy/rule.ts";
 import type { Peer } from "./request/peer.ts";
 import { type KeyName, parseRequest, type Request } from "./request/request.ts";
 import { type Caller, privateRecord, refuse, type SigningHost, sign } from "./sign.ts";
-import { statusOf } from "./status.ts";
+import { describeStatus, encodeStatus, statusOf } from "./status.ts";
 
 /** A call of the forced command, as sshd hands it over. */
 export interface Call {
@@ -18,13 +19,14 @@ export interface Call {
   readonly peer: Peer | undefined;
 }
 
-/** What goes back: a signature under its receipt, text, or no. */
+/** What goes back: a signature under its receipt, those of a batch as they are made, text, or no. */
 export type Answer =
   | { readonly kind: "signature"; readonly receipt: Receipt }
+  | { readonly kind: "batch"; readonly files: AsyncIterable<SignedFile | Refusal> }
   | { readonly kind: "text"; readonly text: string }
   | Refusal;
 
-/** Answers one call; `source` is read for a signature alone. Throws Fault where the host could not do its work. */
+/** Answers one call; `source` is read for signatures alone, for a batch when its files are asked for. Throws Fault where the host could not do its work. */
 export async function accept(host: SigningHost, call: Call, source: Readable): Promise<Answer> {
   const { client, command, peer } = call;
   if (peer === undefined) {
@@ -34,12 +36,13 @@ export async function accept(host: SigningHost, call: Call, source: Readable): P
   const caller = { client, peer };
   const request = parseRequest(command);
   if (isRefusal(request)) return await refuse(host, client, request, {}, privateRecord(caller, undefined));
+  if (request.kind === "batch") return { kind: "batch", files: signBatch(host, request, caller, source) };
   if (request.kind !== "sign") return await answerQuestion(host, caller, request);
   const receipt = await sign(host, request, caller, source);
   return isRefusal(receipt) ? receipt : { kind: "signature", receipt };
 }
 
-type Question = Exclude<Request, { readonly kind: "sign" }>;
+type Question = Exclude<Request, { readonly kind: "sign" | "batch" }>;
 
 async function answerQuestion(host: SigningHost, caller: Caller, request: Question): Promise<Answer> {
   const answer = await answerTo(host, caller, request);
@@ -54,8 +57,10 @@ async function answerTo(host: SigningHost, caller: Caller, request: Question): P
   switch (request.kind) {
     case "key":
       return await publicKeys(host, rules, request.key);
-    case "status":
-      return await statusOf(host, caller.client, rules);
+    case "status": {
+      const status = await statusOf(host, caller.client, rules);
+      return request.format === "json" ? encodeStatus(status) : describeStatus(status);
+    }
   }
 }
 

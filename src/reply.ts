@@ -1,6 +1,8 @@
 import type { Writable } from "node:stream";
+import type { SignedFile } from "./batch.ts";
 import type { Receipt } from "./log/remote/remote-logs.ts";
-import { Fault } from "./outcome.ts";
+import { Fault, isRefusal, type Refusal } from "./outcome.ts";
+import { SignatureArchive } from "./transport/signature-archive.ts";
 
 /**
  * Writes a signature, whole, to the client. It takes the receipt and not the bytes: what has no durable entry cannot be
@@ -15,11 +17,47 @@ export async function replyText(stdout: Writable, text: string): Promise<void> {
   await write(stdout, Buffer.from(text));
 }
 
-function write(stdout: Writable, bytes: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const fail = (cause: unknown) =>
-      reject(new Fault("reply-not-delivered", "the client is gone", { cause }));
-    stdout.once("error", fail);
-    stdout.write(bytes, (error) => (error ? fail(error) : resolve()));
-  });
+/**
+ * Writes a batch's signatures, each as soon as it is made and before the next is asked for; the archive ends properly after
+ * the last one. On a refusal, which is returned, and on anything thrown it ends so that every tar fails over it.
+ * @param maxWaitMs how long the client may leave a signature unread
+ * @throws Fault `reply-not-delivered` where the client is gone, and what `files` throws
+ */
+export async function replyBatch(
+  stdout: Writable,
+  files: AsyncIterable<SignedFile | Refusal>,
+  maxWaitMs: number,
+): Promise<Refusal | undefined> {
+  const archive = new SignatureArchive((bytes) => write(stdout, bytes, maxWaitMs));
+  try {
+    for await (const file of files) {
+      if (isRefusal(file)) {
+        await archive.break();
+        return file;
+      }
+      await archive.add(file.name, file.receipt);
+    }
+  } catch (error) {
+    await archive.break().catch(() => undefined); // what went wrong first is what counts
+    throw error;
+  }
+  await archive.end();
+  return undefined;
+}
+
+async function write(stdout: Writable, bytes: Uint8Array, maxWaitMs?: number): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const fail = (cause: unknown) => reject(new Fault("reply-not-delivered", "the client is gone", { cause }));
+  const timer =
+    maxWaitMs === undefined
+      ? undefined
+      : setTimeout(() => fail(new Error(`nothing was read for ${maxWaitMs} ms`)), maxWaitMs);
+  stdout.once("error", fail);
+  stdout.write(bytes, (error) => (error ? fail(error) : resolve()));
+  try {
+    await promise;
+    stdout.off("error", fail);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -5,7 +5,7 @@ import { readConfigFile } from "../config/config-file.ts";
 import { type Journal, NO_JOURNAL, openJournal } from "../journal.ts";
 import { Ledger } from "../log/ledger.ts";
 import { Fault } from "../outcome.ts";
-import { reply, replyText } from "../reply.ts";
+import { reply, replyBatch, replyText } from "../reply.ts";
 import { type Peer, parseAuthInfo, parseConnection } from "../request/peer.ts";
 import type { Environment } from "./environment.ts";
 import { openHost } from "./open-host.ts";
@@ -35,7 +35,7 @@ export async function acceptCommand(
     try {
       const host = openHost(config, ledger, remoteLogs, journal, environment.credentialsDirectory);
       const call = { client, command: environment.sshOriginalCommand, peer: readPeer(environment) };
-      return await send(await accept(host, call, openStdin()));
+      return await send(await accept(host, call, openStdin()), config.deadlines.idleMs);
     } finally {
       await remoteLogs.finish();
       ledger.close();
@@ -48,7 +48,8 @@ export async function acceptCommand(
   }
 }
 
-async function send(answer: Answer): Promise<number> {
+/** `maxWaitMs`: how long a client may leave the signatures of a batch unread. */
+async function send(answer: Answer, maxWaitMs: number): Promise<number> {
   switch (answer.kind) {
     case "refusal":
       return say("signer", answer.code, answer.reason);
@@ -58,6 +59,10 @@ async function send(answer: Answer): Promise<number> {
     case "signature":
       await reply(process.stdout, answer.receipt);
       return 0;
+    case "batch": {
+      const refused = await replyBatch(process.stdout, answer.files, maxWaitMs);
+      return refused === undefined ? 0 : say("signer", refused.code, refused.reason);
+    }
   }
 }
 

@@ -10,8 +10,9 @@ export type KeyName = string & { readonly KeyName: unique symbol };
 /** What SSH_ORIGINAL_COMMAND asks for. */
 export type Request =
   | { readonly kind: "sign"; readonly name: FileName | undefined; readonly for: Requester | undefined }
+  | { readonly kind: "batch"; readonly for: Requester | undefined }
   | { readonly kind: "key"; readonly key: KeyName | undefined }
-  | { readonly kind: "status" };
+  | { readonly kind: "status"; readonly format: "text" | "json" };
 
 /** No request of the grammar is longer: two verbs, 64 characters of WHO, 255 of NAME, and the spaces. */
 const MAX_COMMAND_CHARACTERS = 512;
@@ -22,7 +23,8 @@ const KEY_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 
 /** The whole grammar; the name group stays empty where the text is a verb of its own. */
 const SIGN = /^(?:sign(?: |$))?(?:--for (?<who>[^ ]+)(?: |$))?(?<name>[^ ]+)?$/;
-const GRAMMAR = "[sign] [--for WHO] [NAME], key [KEY] or status";
+const GRAMMAR = "[sign] [--for WHO] [NAME], batch [--for WHO], key [KEY] or status [--json]";
+const BATCH = /^batch(?: --for (?<who>[^ ]+))?$/;
 
 /** A stranger's text as a {@link FileName}: 1 to 255 characters, ASCII, no slash, no leading dot or dash. */
 export function parseFileName(text: string): FileName | undefined {
@@ -51,14 +53,41 @@ export function parseRequest(command: string | undefined): Request | Refusal {
   const [verb, argument, ...rest] = command.split(" ");
   switch (verb) {
     case "status":
-      return argument === undefined ? { kind: "status" } : refusal("bad-request", "status takes no argument");
+      return parseStatusRequest(command);
     case "key":
       return parseKeyRequest(argument, rest);
     case "batch":
-      return refusal("bad-request", `batch is not offered by this version; expected ${GRAMMAR}`);
+      return parseBatchRequest(command);
     default:
       return parseSignRequest(command);
   }
+}
+
+function parseStatusRequest(command: string): Request | Refusal {
+  switch (command) {
+    case "status":
+      return { kind: "status", format: "text" };
+    case "status --json":
+      return { kind: "status", format: "json" };
+    default:
+      return refusal("bad-request", "expected status [--json]");
+  }
+}
+
+function parseBatchRequest(command: string): Request | Refusal {
+  const groups = BATCH.exec(command)?.groups;
+  if (groups === undefined)
+    return refusal("bad-request", "expected batch [--for WHO]: the files' names stand in the tar archive");
+  const { who } = groups;
+  const requester = who === undefined ? undefined : parseRequester(who);
+  return who !== undefined && requester === undefined ? badRequester() : { kind: "batch", for: requester };
+}
+
+function badRequester(): Refusal {
+  return refusal(
+    "bad-request",
+    "WHO is 1 to 64 characters of A-Z, a-z, 0-9, @, ., _, + and -, the first a letter or digit",
+  );
 }
 
 function parseKeyRequest(argument: string | undefined, rest: readonly string[]): Request | Refusal {
@@ -74,11 +103,7 @@ function parseSignRequest(command: string): Request | Refusal {
   if (groups === undefined || command.endsWith(" ")) return refusal("bad-request", `expected ${GRAMMAR}`);
   const { who, name } = groups;
   const requester = who === undefined ? undefined : parseRequester(who);
-  if (who !== undefined && requester === undefined)
-    return refusal(
-      "bad-request",
-      "WHO is 1 to 64 characters of A-Z, a-z, 0-9, @, ., _, + and -, the first a letter or digit",
-    );
+  if (who !== undefined && requester === undefined) return badRequester();
   const fileName = name === undefined ? undefined : parseFileName(name);
   if (name !== undefined && fileName === undefined)
     return refusal(
@@ -92,7 +117,9 @@ function parseSignRequest(command: string): Request | Refusal {
 export function encodeRequest(request: Request): string {
   switch (request.kind) {
     case "status":
-      return "status";
+      return request.format === "json" ? "status --json" : "status";
+    case "batch":
+      return request.for === undefined ? "batch" : `batch --for ${request.for}`;
     case "key":
       return request.key === undefined ? "key" : `key ${request.key}`;
     case "sign": {

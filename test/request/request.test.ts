@@ -26,7 +26,12 @@ const accepted: readonly [string | undefined, object][] = [
   ["a".repeat(255), { kind: "sign", name: "a".repeat(255), for: undefined }],
   ["key", { kind: "key", key: undefined }],
   ["key repo", { kind: "key", key: "repo" }],
-  ["status", { kind: "status" }],
+  ["status", { kind: "status", format: "text" }],
+  ["status --json", { kind: "status", format: "json" }],
+  ["batch", { kind: "batch", for: undefined }],
+  ["batch --for alice", { kind: "batch", for: "alice" }],
+  ["batch.db", { kind: "sign", name: "batch.db", for: undefined }],
+  ["sign batch", { kind: "sign", name: "batch", for: undefined }],
 ];
 
 const refused: readonly string[] = [
@@ -69,8 +74,21 @@ const refused: readonly string[] = [
   "key ../repo",
   "status now",
   "status ",
-  "batch",
-  "batch --for alice",
+  "status --json ",
+  "status --json --json",
+  "status  --json",
+  "status --text",
+  "status\n",
+  "batch ",
+  "batch\n",
+  "batch foo.db",
+  "batch --for",
+  "batch --for ",
+  "batch --for al/ice",
+  "batch --for alice foo.db",
+  "batch --for alice ",
+  "batch --for alice --for bob",
+  "--for alice batch extra",
   "STATUS now",
   "a".repeat(100 * 1024),
   "a ".repeat(512 * 1024),
@@ -118,7 +136,11 @@ describe("parseRequest", () => {
         for: fc.option(who, { nil: undefined }),
       }),
       fc.record({ kind: fc.constant("key" as const), key: fc.option(key, { nil: undefined }) }),
-      fc.constant({ kind: "status" as const }),
+      fc.record({
+        kind: fc.constant("status" as const),
+        format: fc.constantFrom("text" as const, "json" as const),
+      }),
+      fc.record({ kind: fc.constant("batch" as const), for: fc.option(who, { nil: undefined }) }),
     );
     fc.assert(
       fc.property(request, (value) => {

@@ -107,7 +107,7 @@ export async function makeHost(cleanup: Cleanup, options: HostOptions = {}): Pro
       try {
         const answer = await call(command, bytes, client);
         if (answer.kind === "refusal") return answer.code;
-        if (answer.kind === "text") return "text";
+        if (answer.kind === "text" || answer.kind === "batch") return answer.kind;
         const { kind, seq } = answer.receipt.entry;
         return `${kind} ${seq}`;
       } catch (error) {

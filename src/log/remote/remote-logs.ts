@@ -42,7 +42,8 @@ export interface Receipt {
 export class RemoteLogs {
   readonly #logs: readonly RemoteLog[];
   readonly #journal: Journal;
-  #optional: Promise<void> | undefined;
+  /** What is under way to those that are not required: one delivery after the other to each. */
+  readonly #deliveries = new Map<RemoteLog, Promise<void>>();
 
   constructor(logs: readonly RemoteLog[], journal: Journal) {
     this.#logs = logs;
@@ -77,7 +78,7 @@ export class RemoteLogs {
    */
   async release(recorded: RecordedSignature): Promise<Receipt> {
     const size = recorded.entry.seq + 1;
-    this.#optional = this.#deliverOptional(size);
+    this.#deliverOptional(size);
     try {
       await all(this.#required.map((log) => log.deliver(size)));
     } catch (error) {
@@ -89,22 +90,25 @@ export class RemoteLogs {
 
   /** Waits until those that are not required are done, or timed out, and ends all connections. Never throws. */
   async finish(): Promise<void> {
-    await this.#optional;
+    await Promise.all(this.#deliveries.values());
     await Promise.all(this.#logs.map((log) => log.close()));
   }
 
-  async #deliverOptional(size: number): Promise<void> {
-    const optional = this.#logs.filter((log) => !log.required);
-    await Promise.all(
-      optional.map(async (log) => {
-        try {
-          await log.deliver(size);
-        } catch (error) {
-          if (!(error instanceof Fault)) throw error;
-          this.#journal.warn({ remote_log: log.name, code: error.code, err: error }, error.message);
-        }
-      }),
-    );
+  #deliverOptional(size: number): void {
+    for (const log of this.#logs.filter(({ required }) => !required)) {
+      const before = this.#deliveries.get(log);
+      const deliver = () => this.#deliver(log, size);
+      this.#deliveries.set(log, before === undefined ? deliver() : before.then(deliver));
+    }
+  }
+
+  async #deliver(log: RemoteLog, size: number): Promise<void> {
+    try {
+      await log.deliver(size);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#journal.warn({ remote_log: log.name, code: error.code, err: error }, error.message);
+    }
   }
 }
 
