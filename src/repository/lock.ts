@@ -114,7 +114,10 @@ function makeClaim(repository: RepositoryPath, claim: string): void {
       writeFileSync(claim, `${process.pid}\n`, { mode: 0o644 });
       return;
     } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw error;
+      if (errorCode(error) === "ENOENT") continue;
+      remove(claim);
+      removeWorkFolder(repository);
+      throw error;
     }
   }
 }

@@ -58,7 +58,12 @@ const journalOf = (repository: RepositoryPath): string => join(workFolderOf(repo
 export function beginPublication(repository: RepositoryPath, publication: Publication): void {
   const journal = journalOf(repository);
   rmSync(`${journal}.new`, { force: true });
-  writeNewFile(`${journal}.new`, `${JSON.stringify(publication)}\n`);
+  try {
+    writeNewFile(`${journal}.new`, `${JSON.stringify(publication)}\n`);
+  } catch (error) {
+    rmSync(`${journal}.new`, { force: true });
+    throw error;
+  }
   renameSync(`${journal}.new`, journal);
   syncDirectory(workFolderOf(repository));
 }

@@ -6,8 +6,8 @@ import { removeStages } from "./work-folder.ts";
 /** What a run found that was killed before it. */
 export type Recovery =
   | { readonly kind: "nothing" }
-  /** It had published nothing, and what it had staged is gone. */
-  | { readonly kind: "undone" }
+  /** It had published nothing or everything: what it had staged is gone. */
+  | { readonly kind: "cleared" }
   /** Its publication is complete; databases that somebody else had changed meanwhile are left as they are. */
   | { readonly kind: "completed"; readonly leftAlone: readonly string[] };
 
@@ -22,5 +22,5 @@ export function recover(lock: RepositoryLock): Recovery {
   }
   endPublication(repository);
   removeStages(repository);
-  return { kind: lock.takenOver ? "undone" : "nothing" };
+  return { kind: lock.takenOver ? "cleared" : "nothing" };
 }

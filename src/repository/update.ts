@@ -154,8 +154,8 @@ function tellRecovery(recovery: Recovery, { repository, args }: UpdateRequest, p
         ports.note(`left ${recovery.leftAlone.join(" and ")} alone: changed after a run that was killed`);
       else ports.note(`completed the publication of ${where} that was begun by a run that was killed`);
       break;
-    case "undone":
-      ports.note(`undid a run that was killed: it had published nothing of ${where}`);
+    case "cleared":
+      ports.note(`cleared up after a run that was killed: what is published of ${where} is whole`);
       break;
     case "nothing":
       if (args.recover) ports.tell(`nothing to recover in ${where}`);

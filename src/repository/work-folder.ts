@@ -58,6 +58,7 @@ export function removeWorkFolder(repository: RepositoryPath): void {
 export function makeStage(repository: RepositoryPath): string {
   const stage = join(workFolderOf(repository), `stage-${process.pid}-${Date.now()}`);
   mkdirSync(stage);
+  chmodSync(stage, statSync(repository.folder).mode & 0o7777);
   return stage;
 }
 

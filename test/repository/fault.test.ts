@@ -1,7 +1,9 @@
-import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
+import { Fault } from "../../src/outcome.ts";
 import type { RepositoryPath } from "../../src/repository/database-path.ts";
+import { repositoryFault } from "../../src/repository/repository-fault.ts";
 import { makePackage } from "../support/packages.ts";
 import { run, runOk } from "../support/run.ts";
 import { age, belongs, freshFolder, repositoryAt, stateOf, update, WHOLE } from "./fixture.ts";
@@ -145,4 +147,35 @@ test("everything is durable before the journal, the journal before the first ren
     ...all.map((file) => `rename W/S/${file} F/${file}`),
     "fsync F",
   ]);
+});
+
+test("a full disk is a fault, and the live files are the ones before", async (context) => {
+  if (process.getuid?.() !== 0) return context.skip("only root may mount a small file system");
+  const folder = freshFolder();
+  try {
+    await runOk("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]);
+  } catch {
+    return context.skip("mounting is not allowed here");
+  }
+  onTestFinished(async () => void (await runOk("umount", ["-l", folder])));
+  const name = "example.db.tar.gz";
+  await update([name, await makePackage(freshFolder(), "apple")], { cwd: folder });
+  const repository = repositoryAt(name, folder);
+  age(repository);
+  const before = readFileSync(join(folder, name));
+  const ballast = join(folder, "ballast");
+  // From no room at all to room for everything but the journal: each fails elsewhere.
+  const outcomes: unknown[] = [];
+  for (let pages = 0; outcomes.at(-1) !== "done"; pages++) {
+    writeFileSync(ballast, "");
+    const { bavail } = statfsSync(folder);
+    writeFileSync(ballast, Buffer.alloc(Math.max(0, bavail - pages) * 4096));
+    const ended = await update([name], { cwd: folder }).catch((error: unknown) => repositoryFault(error));
+    outcomes.push(ended instanceof Fault ? ended.code : (ended as { kind: string }).kind);
+    rmSync(ballast);
+    expect(readFileSync(join(folder, name)).equals(before)).toBe(true);
+    expect(stateOf(repository)).toEqual(WHOLE);
+  }
+  expect(outcomes.length).toBeGreaterThan(3);
+  expect(new Set(outcomes)).toEqual(new Set(["repository-failed", "done"]));
 });
