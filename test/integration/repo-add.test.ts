@@ -1,6 +1,15 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -9,7 +18,7 @@ import { Cleanup } from "../support/cleanup.ts";
 import { type Gpg, startGpg } from "../support/gpg.ts";
 import { makePackage } from "../support/packages.ts";
 import { makePacmanClient, type PacmanClient } from "../support/pacman.ts";
-import { type Ended, type RunOptions, run } from "../support/run.ts";
+import { type Ended, type RunOptions, run, runOk } from "../support/run.ts";
 import {
   collect,
   makeSigningHost,
@@ -107,6 +116,30 @@ test("packages are added, updated and removed, down to the last, and pacman acce
   expect(await synchronised()).toBe("example apple 2.0-1\n");
   expect(readdirSync(folder).filter((name) => name.startsWith(".") || name.endsWith(".lck"))).toEqual([]);
 }, 60_000);
+
+/** A package that the real makepkg has built; as another user, for it refuses root. */
+async function buildPackage(name: string): Promise<string> {
+  const build = await tempDir(cleanup);
+  const lines = [`pkgname=${name}`, "pkgver=1.0", "pkgrel=1", "arch=(any)", "license=(CC0-1.0)"];
+  lines.push(`package() { install -Dm644 /dev/null "$pkgdir/usr/share/${name}/README"; }`);
+  writeFileSync(join(build, "PKGBUILD"), `${lines.join("\n")}\n`);
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) for (const path of [build, join(build, "PKGBUILD")]) chownSync(path, 65534, 65534); // nobody
+  const nobody = isRoot ? ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] : [];
+  const [command = "", ...args] = [...nobody, "makepkg", "--nodeps"];
+  await runOk(command, args, { cwd: build, env: { ...process.env, HOME: build } });
+  const file = readdirSync(build).find((file) => file.includes(".pkg.tar")) ?? "";
+  copyFileSync(join(build, file), join(folder, file));
+  return file;
+}
+
+test("a package that makepkg has built is published with its files", async () => {
+  const file = await buildPackage("plum");
+  expect(await start("add", ["-q", NAME, file])).toMatchObject({ status: 0, stderr: "" });
+  expect(await synchronised()).toContain("example plum 1.0-1\n");
+  const { stdout } = await client.run(["-Fl", "plum"]);
+  expect(stdout.toString()).toContain("plum usr/share/plum/README\n");
+});
 
 test("what the signing host refuses is said in one line, with its exit status, and nothing is published", async () => {
   const before = readdirSync(folder);
