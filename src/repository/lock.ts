@@ -65,6 +65,9 @@ export class RepositoryLock {
   static #attempt(repository: RepositoryPath): RepositoryLock | LockHeld {
     const lockFile = lockFileOf(repository);
     const here = currentHolder();
+    const held: LockHeld = { kind: "held", lockFile, holder: textOf(lockFile) };
+    // Nothing is written while somebody else has it: others may watch the folder.
+    if (inodeOf(lockFile) !== undefined && deadClaims(repository, here).length === 0) return held;
     const claim = join(workFolderOf(repository), encodeLockHolder(here));
     makeClaim(repository, claim);
     try {
@@ -78,7 +81,7 @@ export class RepositoryLock {
       unlinkSync(claim);
       removeWorkFolder(repository);
       if (errorCode(error) !== "EEXIST") throw error;
-      return { kind: "held", lockFile, holder: textOf(lockFile) };
+      return held;
     }
   }
 
@@ -124,20 +127,37 @@ function makeClaim(repository: RepositoryPath, claim: string): void {
 
 /** Whether the lock was one of ours whose process is gone, and is now this process's. */
 function takeOver(repository: RepositoryPath, here: LockHolder, claim: string): boolean {
-  const inode = inodeOf(lockFileOf(repository));
-  const folder = workFolderOf(repository);
-  if (inode === undefined) return false;
-  for (const name of readdirSync(folder)) {
-    const holder = parseLockHolder(name);
-    if (holder === undefined || inodeOf(join(folder, name)) !== inode || !isGone(holder, here)) continue;
+  for (const dead of deadClaims(repository, here)) {
     try {
-      renameSync(join(folder, name), claim);
+      renameSync(dead, claim);
       return true;
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
     }
   }
   return false;
+}
+
+/** The claim that the lock is a link to, where its process is gone; none for a lock of somebody else. */
+function deadClaims(repository: RepositoryPath, here: LockHolder): readonly string[] {
+  const inode = inodeOf(lockFileOf(repository));
+  const folder = workFolderOf(repository);
+  if (inode === undefined) return [];
+  return namesIn(folder)
+    .filter((name) => {
+      const holder = parseLockHolder(name);
+      return holder !== undefined && inodeOf(join(folder, name)) === inode && isGone(holder, here);
+    })
+    .map((name) => join(folder, name));
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return [];
+    throw error;
+  }
 }
 
 function inodeOf(path: string): bigint | undefined {

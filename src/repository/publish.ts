@@ -9,6 +9,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  unlinkSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { syncDirectory } from "../log/durable-file.ts";
@@ -21,6 +22,8 @@ import { removeStages, workFolderOf } from "./work-folder.ts";
 export interface Published {
   /** Names of databases that somebody else had changed meanwhile, and that were left as they are. */
   readonly leftAlone: readonly string[];
+  /** Package files that could not be deleted, with the reason's errno: `/srv/a.pkg: EACCES`. Nobody else will try again. */
+  readonly notDeleted: readonly string[];
 }
 
 /**
@@ -51,10 +54,22 @@ export function publish(repository: RepositoryPath, publication: Publication): P
   syncDirectory(folder);
 
   const leftAlone = publication.pairs.filter((pair) => !publishable.includes(pair));
-  if (leftAlone.length === 0) for (const path of publication.removals) rmSync(path, { force: true });
+  const notDeleted = leftAlone.length > 0 ? [] : deleteFiles(publication.removals);
   endPublication(repository);
   removeStages(repository);
-  return { leftAlone: leftAlone.map(({ kind }) => names[kind]) };
+  return { leftAlone: leftAlone.map(({ kind }) => names[kind]), notDeleted };
+}
+
+/** What cannot be deleted must not keep a publication from its end. */
+function deleteFiles(paths: readonly string[]): readonly string[] {
+  return paths.flatMap((path) => {
+    try {
+      unlinkSync(path);
+      return [];
+    } catch (error) {
+      return errorCode(error) === "ENOENT" ? [] : `${path}: ${errorCode(error)}`;
+    }
+  });
 }
 
 /**

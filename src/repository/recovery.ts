@@ -1,6 +1,6 @@
 import type { RepositoryLock } from "./lock.ts";
 import { endPublication, readPublication } from "./publication.ts";
-import { publish } from "./publish.ts";
+import { type Published, publish } from "./publish.ts";
 import { removeStages } from "./work-folder.ts";
 
 /** What a run found that was killed before it. */
@@ -9,7 +9,7 @@ export type Recovery =
   /** It had published nothing or everything: what it had staged is gone. */
   | { readonly kind: "cleared" }
   /** Its publication is complete; databases that somebody else had changed meanwhile are left as they are. */
-  | { readonly kind: "completed"; readonly leftAlone: readonly string[] };
+  | ({ readonly kind: "completed" } & Published);
 
 /** Completes or undoes what a killed run left. The lock's holder calls it before anything else. */
 export function recover(lock: RepositoryLock): Recovery {
@@ -17,8 +17,7 @@ export function recover(lock: RepositoryLock): Recovery {
   lock.removeDeadClaims();
   const publication = readPublication(repository);
   if (publication !== undefined) {
-    const { leftAlone } = publish(repository, publication);
-    return { kind: "completed", leftAlone };
+    return { kind: "completed", ...publish(repository, publication) };
   }
   endPublication(repository);
   removeStages(repository);

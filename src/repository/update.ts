@@ -93,9 +93,11 @@ async function updateLocked(request: UpdateRequest, ports: UpdatePorts): Promise
     const publication = await preparePublication(request, stage, ports);
     if (isRefusal(publication)) return publication;
     beginPublication(repository, publication);
-    const { leftAlone } = publish(repository, publication);
+    const { leftAlone, notDeleted } = publish(repository, publication);
     if (leftAlone.length > 0)
       throw new Fault("repository-failed", `expected nobody else to change ${leftAlone.join(" and ")} now`);
+    if (notDeleted.length > 0)
+      throw new Fault("repository-failed", `published, but could not delete ${quotedList(notDeleted)}`);
     for (const path of publication.removals.filter((path) => !path.endsWith(".sig")))
       ports.tell(`  -> Removed old package file '${basename(path)}'`);
     return { kind: "done" };
@@ -152,6 +154,8 @@ function tellRecovery(recovery: Recovery, { repository, args }: UpdateRequest, p
     case "completed":
       if (recovery.leftAlone.length > 0)
         ports.note(`left ${recovery.leftAlone.join(" and ")} alone: changed after a run that was killed`);
+      else if (recovery.notDeleted.length > 0)
+        ports.note(`could not delete ${quotedList(recovery.notDeleted)}`);
       else ports.note(`completed the publication of ${where} that was begun by a run that was killed`);
       break;
     case "cleared":
@@ -160,4 +164,8 @@ function tellRecovery(recovery: Recovery, { repository, args }: UpdateRequest, p
     case "nothing":
       if (args.recover) ports.tell(`nothing to recover in ${where}`);
   }
+}
+
+function quotedList(texts: readonly string[]): string {
+  return texts.map((text) => quoted(text, 300)).join(" and ");
 }

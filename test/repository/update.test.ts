@@ -125,6 +125,19 @@ describe("repo-add and repo-remove", () => {
     expect(existsSync(join(folder, "apple-2.0-1-any.pkg.tar.zst"))).toBe(true);
   });
 
+  test("a replaced package that cannot be deleted is a failure, after everything is published", async () => {
+    const { folder, repository, apple, db } = await madeRepository();
+    rmSync(apple);
+    mkdirSync(apple); // unlink(2) of a folder fails, whoever tries
+    const newer = await makePackage(folder, "apple", { version: "2.0-1" });
+    await expect(update(["-R", db, newer])).rejects.toMatchObject({
+      code: "repository-failed",
+      message: `published, but could not delete "${apple}: EISDIR"`,
+    });
+    expect(await listed(db)).toBe("apple-2.0-1/");
+    expect(stateOf(repository)).toEqual(WHOLE);
+  });
+
   test("-n, -p and --nocolor are left to repo-add", async () => {
     const { folder, repository, db } = await madeRepository();
     const older = await makePackage(folder, "apple", { version: "0.9-1" });

@@ -12,6 +12,8 @@ export function runAs(program: RepoProgram): void {
   const name = `signer-${program}`;
   const ended = new AbortController();
   for (const signal of ENDING) process.on(signal, () => ended.abort());
+  // Who reads what we say may go away; what is being published is not left in the middle for that.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   const environment = readRepositoryEnvironment(process.env);
   void run(name, async () => {
     process.umask(0o022); // as repo-add: everybody reads databases
