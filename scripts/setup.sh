@@ -33,6 +33,7 @@ zstd      zstd                    test
 xz        xz-utils                test
 sq        sq                      test
 strace    strace                  test
+busybox   busybox                 test
 setfacl   acl                     test
 python3   python3                 test
 openssl   openssl                 test bench

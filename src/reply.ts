@@ -37,12 +37,13 @@ export async function replyBatch(
       }
       await archive.add(file.name, file.receipt);
     }
+    await archive.end();
+    return undefined;
   } catch (error) {
-    await archive.break().catch(() => undefined); // what went wrong first is what counts
+    if (error instanceof Fault && error.code === "reply-not-delivered") stdout.destroy();
+    else await archive.break().catch(() => stdout.destroy()); // what went wrong first is what counts
     throw error;
   }
-  await archive.end();
-  return undefined;
 }
 
 async function write(stdout: Writable, bytes: Uint8Array, maxWaitMs?: number): Promise<void> {

@@ -1,5 +1,6 @@
 import { createReadStream, fstatSync, readFileSync } from "node:fs";
-import type { Readable } from "node:stream";
+import { Socket } from "node:net";
+import type { Readable, Writable } from "node:stream";
 import { type Answer, accept } from "../accept.ts";
 import { readConfigFile } from "../config/config-file.ts";
 import { type Journal, NO_JOURNAL, openJournal } from "../journal.ts";
@@ -60,7 +61,7 @@ async function send(answer: Answer, maxWaitMs: number): Promise<number> {
       await reply(process.stdout, answer.receipt);
       return 0;
     case "batch": {
-      const refused = await replyBatch(process.stdout, answer.files, maxWaitMs);
+      const refused = await replyBatch(openStdout(), answer.files, maxWaitMs);
       return refused === undefined ? 0 : say("signer", refused.code, refused.reason);
     }
   }
@@ -88,4 +89,11 @@ function readAuthInfo(file: string): string {
 function openStdin(): Readable {
   if (!fstatSync(0).isFile()) return process.stdin;
   return createReadStream("", { fd: 0, autoClose: false, highWaterMark: FILE_CHUNK_BYTES });
+}
+
+/** `process.stdout` stops the whole process where a pipe is full and nobody reads: no deadline would ever be met. */
+function openStdout(): Writable {
+  const stdout = fstatSync(1);
+  if (!stdout.isFIFO() && !stdout.isSocket()) return process.stdout;
+  return new Socket({ fd: 1, readable: false, writable: true });
 }

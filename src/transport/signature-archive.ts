@@ -9,9 +9,9 @@ const NAME_BYTES = 100;
 const LONG_NAME = "././@LongLink";
 
 /**
- * Writes the tar archive of signatures. The last byte of each file's blocks is held back until the next step: wherever the
- * archive is cut off, the receiving tar finds a truncated block and fails; without that, tar takes an end between two
- * files for a proper one.
+ * Writes the tar archive of signatures. The last byte of each file's blocks is held back until the next step: where the
+ * host stops between two of them, killed for instance, the receiving tar finds a truncated block and fails. Without
+ * that it would take the end of a file for the end of the archive.
  */
 export class SignatureArchive {
   readonly #write: (bytes: Uint8Array) => Promise<void>;
