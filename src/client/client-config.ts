@@ -1,0 +1,172 @@
+import { readFileSync } from "node:fs";
+import { parse as parseToml, TomlError } from "smol-toml";
+import * as v from "valibot";
+import {
+  absolutePath,
+  accountName,
+  type HostKey,
+  hostKey,
+  hostName,
+  listOf,
+  port,
+  text,
+} from "../config/setting.ts";
+import { Fault, quoted } from "../outcome.ts";
+import { parseDuration } from "../policy/quantity.ts";
+import { parseRequester, type Requester } from "../request/request.ts";
+
+/** Where client.toml lies when nobody says otherwise. */
+export const DEFAULT_CLIENT_CONFIG_FILE = "/etc/signer/client.toml";
+
+/** What a client knows of its signing host (signer-client.toml(5)). */
+export interface ClientConfig {
+  /** A `Host` of ssh_config, a name or an address. */
+  readonly host: string;
+  /** These four come before what ssh_config says. */
+  readonly port: number | undefined;
+  readonly user: string | undefined;
+  readonly identities: readonly string[] | undefined;
+  /** Absolute path of an agent's socket. */
+  readonly agent: string | undefined;
+  /** The only one accepted; undefined: known_hosts decides. */
+  readonly hostKey: HostKey | undefined;
+  /** The transport instead of our own: a program and its arguments, which are followed by `--`, host and command. */
+  readonly sshCommand: readonly [string, ...string[]] | undefined;
+  /** OpenPGP certificates, armored or not: no signature but theirs is accepted. */
+  readonly publicKeyFile: string;
+  readonly for: Requester | undefined;
+  /** How long a limit or a busy host is waited for; 0: not at all. */
+  readonly waitMs: number;
+  /** Longest time to log in; and longest silence of the host after it. */
+  readonly timeoutMs: number;
+}
+
+/** What comes before the file, from the command line or the environment. */
+export type ClientOverrides = Partial<Pick<ClientConfig, "host" | "publicKeyFile" | "sshCommand">>;
+
+const MAX_CONFIG_BYTES = 64 * 1024;
+/** A timer of Node counts up to 2^31-1 ms. */
+const MAX_WAIT_MS = 24 * 86_400_000;
+
+const duration = text('a duration such as "30 s" or "5 min"', parseDuration);
+
+const schema = v.strictObject({
+  host: v.optional(hostName),
+  port: v.optional(port),
+  user: v.optional(accountName),
+  identities: v.optional(listOf("files", absolutePath)),
+  agent: v.optional(absolutePath),
+  host_key: v.optional(hostKey),
+  ssh_command: v.optional(
+    listOf("words", v.pipe(v.string("expected a word"), v.regex(/^[^\0\n]{1,4096}$/, "expected a word"))),
+  ),
+  public_key: v.optional(absolutePath),
+  for: v.optional(text("1 to 64 characters of A-Z, a-z, 0-9, @, ., _, + and -", parseRequester)),
+  wait: v.optional(v.pipe(duration, v.maxValue(MAX_WAIT_MS, "expected at most 24 days")), "0 s"),
+  timeout: v.optional(
+    v.pipe(
+      duration,
+      v.minValue(1000, "expected at least 1 s"),
+      v.maxValue(MAX_WAIT_MS, "expected at most 24 days"),
+    ),
+    "60 s",
+  ),
+});
+
+/**
+ * Reads a client's configuration.
+ * @param file a file that is missing is an empty one where `mustExist` is false
+ * @throws Fault `bad-configuration`, which names every mistake at once
+ */
+export function readClientConfig(
+  file: string,
+  {
+    mustExist = true,
+    overrides = {},
+  }: { readonly mustExist?: boolean; readonly overrides?: ClientOverrides } = {},
+): ClientConfig {
+  return parseClientConfig(readText(file, mustExist), file, overrides);
+}
+
+/** As {@link readClientConfig}, of the file's text. */
+export function parseClientConfig(toml: string, file: string, overrides: ClientOverrides = {}): ClientConfig {
+  const raw = parseSyntax(toml, file);
+  const result = v.safeParse(schema, raw);
+  const host = overrides.host ?? raw["host"];
+  const publicKeyFile = overrides.publicKeyFile ?? raw["public_key"];
+  const problems = [
+    ...(result.issues ?? []).map(describeIssue),
+    ...crossProblems(raw, { host, publicKeyFile, overrides }),
+  ];
+  if (!result.success || problems.length > 0) throw wrong(file, problems);
+  const { output } = result;
+  const sshCommand = overrides.sshCommand ?? (output.ssh_command as [string, ...string[]] | undefined);
+  return {
+    host: host as string,
+    port: output.port,
+    user: output.user,
+    identities: output.identities,
+    agent: output.agent,
+    hostKey: output.host_key,
+    sshCommand,
+    publicKeyFile: publicKeyFile as string,
+    for: output.for,
+    waitMs: output.wait,
+    timeoutMs: output.timeout,
+  };
+}
+
+/** What no single value shows; works on the raw document so that mistakes elsewhere do not hide these. */
+function crossProblems(
+  raw: Record<string, unknown>,
+  {
+    host,
+    publicKeyFile,
+    overrides,
+  }: { readonly host: unknown; readonly publicKeyFile: unknown; readonly overrides: ClientOverrides },
+): string[] {
+  const problems: string[] = [];
+  if (host === undefined) problems.push("host: expected the signing host, here or in SIGNER_HOST");
+  if (overrides.host !== undefined && !v.is(hostName, overrides.host))
+    problems.push(`SIGNER_HOST: expected a host name or an address, not ${quoted(overrides.host)}`);
+  if (publicKeyFile === undefined)
+    problems.push("public_key: expected the file of its OpenPGP certificate, here or in SIGNER_PUBLIC_KEY");
+  if (overrides.sshCommand !== undefined || raw["ssh_command"] !== undefined) {
+    for (const key of ["port", "user", "identities", "agent", "host_key"])
+      if (key in raw) problems.push(`${key}: not with an ssh command, which has options of its own for it`);
+  }
+  return problems;
+}
+
+function readText(file: string, mustExist: boolean): string {
+  try {
+    const bytes = readFileSync(file);
+    if (bytes.length > MAX_CONFIG_BYTES) throw wrong(file, ["it is larger than 64 KiB"]);
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" && !mustExist) return "";
+    throw wrong(file, [code === undefined ? "it is not UTF-8" : `it cannot be read (${code})`], error);
+  }
+}
+
+function parseSyntax(toml: string, file: string): Record<string, unknown> {
+  try {
+    return parseToml(toml);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const [what = "not TOML"] = error.message.replace("Invalid TOML document: ", "").split("\n");
+    throw wrong(file, [`line ${error.line}, column ${error.column}: ${what}`]);
+  }
+}
+
+function describeIssue(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue) ?? "";
+  if (issue.type === "strict_object" && issue.expected === "never") return `${path}: unknown key`;
+  return `${path}: ${issue.message}${typeof issue.input === "string" ? `, not ${quoted(issue.input)}` : ""}`;
+}
+
+function wrong(file: string, problems: readonly string[], cause?: unknown): Fault {
+  return new Fault("bad-configuration", `${quoted(file, 300)}: ${problems.join("; ")}`, { cause });
+}
