@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
+import { errorCode } from "./repository-fault.ts";
 
 /**
  * One process, told apart from every other that ever had its number: by machine, boot, PID namespace and the moment it
@@ -24,7 +25,7 @@ const NAME = /^lock-([1-9]\d{0,9})-(\d{1,20})-([0-9a-f]{32})-(\d{1,20})-([0-9a-f
 export function currentHolder(): LockHolder {
   return {
     pid: process.pid,
-    startTicks: startTicksOf(process.pid) ?? "0",
+    startTicks: statOf(process.pid)?.startTicks ?? "0",
     boot: readFileSync("/proc/sys/kernel/random/boot_id", "latin1").replaceAll(/[^0-9a-f]/g, ""),
     namespace: readlinkSync("/proc/self/ns/pid").replaceAll(/\D/g, ""),
     host: createHash("sha256").update(hostname()).digest("hex").slice(0, 8),
@@ -58,17 +59,31 @@ export function isGone(holder: LockHolder, here: LockHolder): boolean {
   if (holder.host !== here.host) return false;
   if (holder.boot !== here.boot) return true;
   if (holder.namespace !== here.namespace) return false;
-  return startTicksOf(holder.pid) !== holder.startTicks;
+  if (!isRunning(holder.pid)) return true;
+  // With hidepid, /proc shows nothing of other users' processes: what runs and cannot be seen counts as alive.
+  const fields = statOf(holder.pid);
+  if (fields === undefined) return false;
+  return fields.state === "Z" || fields.state === "X" || fields.startTicks !== holder.startTicks;
 }
 
-/** Undefined where there is no such process, or only its remains (a zombie). */
-function startTicksOf(pid: number): string | undefined {
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) !== "ESRCH";
+  }
+}
+
+/** Fields 3 and 22 of proc_pid_stat(5); undefined where they cannot be read. */
+function statOf(pid: number): { readonly state: string; readonly startTicks: string } | undefined {
   try {
     // The second field, the program's name in brackets, may hold anything.
     const fields = readFileSync(`/proc/${pid}/stat`, "latin1")
       .replace(/^.*\) /s, "")
       .split(" ");
-    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+    const [state, startTicks] = [fields[0], fields[19]];
+    return state === undefined || startTicks === undefined ? undefined : { state, startTicks };
   } catch {
     return undefined;
   }

@@ -116,7 +116,7 @@ test("a reader that polls while databases are published never misses a file, nor
     seconds += 2;
     return 1000 * seconds;
   };
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 6; round++) {
     expect(await update([NAME, pear], { cwd: folder, now })).toMatchObject({ kind: "done" });
     expect(await update([NAME, "pear"], { cwd: folder, now, program: "repo-remove" })).toMatchObject({
       kind: "done",
@@ -142,6 +142,20 @@ test("a process is told apart from the next one of its number, from those of oth
   expect(isGone({ ...here, startTicks: "1", namespace: "1" }, here)).toBe(false);
   for (const name of ["lock-1", "lock-0-1-", "stage-1", "publication.json", `${encodeLockHolder(here)}x`])
     expect(parseLockHolder(name)).toBeUndefined();
+});
+
+test("a process that /proc hides from other users counts as alive", async (context) => {
+  if (process.getuid?.() !== 0) return context.skip("only root may mount /proc");
+  const script = `import { currentHolder, isGone } from "${resolve("src/repository/lock-holder.ts")}";
+    const here = currentHolder();
+    const other = (pid) => ({ ...here, pid, startTicks: "1" });
+    console.log(isGone(other(${process.pid}), here), isGone(other(4194305), here));`;
+  const nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+  const hidden = `mount -t proc -o hidepid=2 proc /proc && exec ${nobody} "$0" --input-type=module -e "$1"`;
+  const args = ["--mount", "/bin/sh", "-c", hidden, process.execPath, script];
+  const { status, stdout } = await run("unshare", args);
+  if (status !== 0) return context.skip("mounting is not allowed here");
+  expect(stdout.toString()).toBe("false true\n");
 });
 
 test("what a killed waiter left is removed by the next run", async () => {
