@@ -1,0 +1,33 @@
+import { readFileSync } from "node:fs";
+import type { PublicKey } from "openpgp";
+import { Fault, quoted } from "../outcome.ts";
+
+/** The certificates that count, openpgp.js's own: nobody else's signature does. Never empty. */
+export type PinnedCertificates = readonly PublicKey[];
+
+const MAX_FILE_BYTES = 1024 * 1024;
+
+/**
+ * Reads the OpenPGP certificates of `public_key`, armored or not, one or several.
+ * @throws Fault `bad-configuration` where the file cannot be read, is larger than 1 MiB, or holds anything but public keys
+ */
+export async function readPinnedCertificates(file: string): Promise<PinnedCertificates> {
+  const wrong = (cause?: unknown) =>
+    new Fault("bad-configuration", `expected the signing host's public key in ${quoted(file, 300)}`, {
+      cause,
+    });
+  const openpgp = await import("openpgp");
+  try {
+    const bytes = readFileSync(file);
+    if (bytes.length > MAX_FILE_BYTES) throw wrong();
+    // The first octet of a packet has its highest bit set (RFC 9580 §4.2), that of armor never.
+    const isBinary = ((bytes[0] ?? 0) & 0x80) !== 0;
+    const keys = await openpgp.readKeys(
+      isBinary ? { binaryKeys: bytes } : { armoredKeys: bytes.toString("latin1") },
+    );
+    if (keys.length === 0 || keys.some((key) => key.isPrivate())) throw wrong();
+    return keys as PublicKey[];
+  } catch (error) {
+    throw error instanceof Fault ? error : wrong(error);
+  }
+}

@@ -1,0 +1,55 @@
+import { EXIT, Fault, type FaultCode, quoted, type Refusal, type RefusalCode, refusal } from "../outcome.ts";
+import type { RemoteResult } from "./signing-host.ts";
+
+/** The codes that are a no; a new one does not compile until it stands here. */
+const REFUSALS: Readonly<Record<RefusalCode, true>> = {
+  "bad-request": true,
+  "empty-input": true,
+  "not-recognised": true,
+  "wrong-type": true,
+  "name-mismatch": true,
+  "unsupported-compression": true,
+  truncated: true,
+  "trailing-data": true,
+  "bad-compression": true,
+  "bad-archive": true,
+  "bad-database": true,
+  "bad-image": true,
+  "too-large": true,
+  "expands-too-far": true,
+  "empty-database": true,
+  "bad-proof": true,
+  "audit-failed": true,
+  "over-limit": true,
+  "timed-out": true,
+  "unknown-client": true,
+  "foreign-address": true,
+  "not-permitted": true,
+};
+
+/** Longest reason that is shown, in characters. */
+const MAX_REASON_CHARACTERS = 1000;
+/** What `outcomeLine` of the host writes. */
+const LINE = /^signer: (?<code>[a-z-]{1,40}): (?<reason>[\x20-\x7e]{1,4000})$/;
+
+/**
+ * Why the host did not do as asked, from its exit status, which is not 0, and the last line on stderr of the form
+ * `signer: CODE: reason`: lines before it are a banner's or ssh's. Code and status MUST belong together.
+ * @throws Fault with the host's own code; `host-unreachable` where it is no signing host's answer; Error where it says `internal`
+ */
+export function remoteRefusal({ stderr, exitStatus }: RemoteResult): Refusal {
+  const line = stderr
+    .trimEnd()
+    .split("\n")
+    .findLast((text) => LINE.test(text));
+  const { code = "", reason = "" } = LINE.exec(line ?? "")?.groups ?? {};
+  if (!Object.hasOwn(EXIT, code) || EXIT[code as keyof typeof EXIT] !== exitStatus)
+    throw new Fault(
+      "host-unreachable",
+      `expected a signing host's answer, not exit status ${exitStatus} and ${quoted(stderr.trim(), 200)}`,
+    );
+  const shown = reason.slice(0, MAX_REASON_CHARACTERS);
+  if (Object.hasOwn(REFUSALS, code)) return refusal(code as RefusalCode, shown);
+  if (code === "internal") throw new Error(`the signing host failed: ${shown}`);
+  throw new Fault(code as FaultCode, shown);
+}
