@@ -30,6 +30,8 @@ export interface ClientConfig {
   readonly agent: string | undefined;
   /** The only one accepted; undefined: known_hosts decides. */
   readonly hostKey: HostKey | undefined;
+  /** Read instead of the user's and the machine's ssh_config. */
+  readonly sshConfigFile: string | undefined;
   /** The transport instead of our own: a program and its arguments, which are followed by `--`, host and command. */
   readonly sshCommand: readonly [string, ...string[]] | undefined;
   /** OpenPGP certificates, armored or not: no signature but theirs is accepted. */
@@ -57,6 +59,7 @@ const schema = v.strictObject({
   identities: v.optional(listOf("files", absolutePath)),
   agent: v.optional(absolutePath),
   host_key: v.optional(hostKey),
+  ssh_config: v.optional(absolutePath),
   ssh_command: v.optional(
     listOf("words", v.pipe(v.string("expected a word"), v.regex(/^[^\0\n]{1,4096}$/, "expected a word"))),
   ),
@@ -108,6 +111,7 @@ export function parseClientConfig(toml: string, file: string, overrides: ClientO
     identities: output.identities,
     agent: output.agent,
     hostKey: output.host_key,
+    sshConfigFile: output.ssh_config,
     sshCommand,
     publicKeyFile: publicKeyFile as string,
     for: output.for,
@@ -132,7 +136,7 @@ function crossProblems(
   if (publicKeyFile === undefined)
     problems.push("public_key: expected the file of its OpenPGP certificate, here or in SIGNER_PUBLIC_KEY");
   if (overrides.sshCommand !== undefined || raw["ssh_command"] !== undefined) {
-    for (const key of ["port", "user", "identities", "agent", "host_key"])
+    for (const key of ["port", "user", "identities", "agent", "host_key", "ssh_config"])
       if (key in raw) problems.push(`${key}: not with an ssh command, which has options of its own for it`);
   }
   return problems;

@@ -48,8 +48,7 @@ export async function runSession(
     const sent = send(input, session.stdin, silence, AbortSignal.any([end, over.signal]));
     sent.catch((error: unknown) => broken.abort(error));
     const ended = await Promise.allSettled([session.exitStatus]);
-    over.abort();
-    await sent.catch(() => undefined); // broken says it
+    over.abort(); // not awaited: an input that is slow must not keep a refusal back
     end.throwIfAborted();
     const [exit] = ended;
     if (exit.status === "rejected") throw withWords(exit.reason, said.stderr);
@@ -71,10 +70,17 @@ async function send(
   stdin.on("error", () => {
     isTaken = false; // how the command ended says why
   });
-  for await (const chunk of input) {
-    if (stop.aborted || !isTaken) return;
-    if (!stdin.write(chunk)) await drained(stdin, stop);
-    silence.broken();
+  silence.isOurs(true);
+  try {
+    for await (const chunk of input) {
+      silence.isOurs(false);
+      if (stop.aborted || !isTaken) return;
+      if (!stdin.write(chunk)) await drained(stdin, stop);
+      silence.isOurs(true);
+    }
+  } finally {
+    silence.isOurs(false);
+    if (stop.aborted) silence.end();
   }
   if (!stop.aborted && isTaken) stdin.end();
 }

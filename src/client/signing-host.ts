@@ -39,7 +39,10 @@ export async function connectToHost(
   config: ClientConfig,
   signal?: AbortSignal,
 ): Promise<SigningHostConnection> {
-  signal?.throwIfAborted();
-  const { SshProcess } = await import("./ssh-process.ts");
-  return new SshProcess(config.sshCommand ?? ["ssh"], config);
+  if (config.sshCommand !== undefined) {
+    const { SshProcess } = await import("./ssh-process.ts");
+    return new SshProcess(config.sshCommand, config);
+  }
+  const { connectOverSsh2 } = await import("./ssh2-connection.ts");
+  return await connectOverSsh2(config, signal);
 }

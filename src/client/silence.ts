@@ -1,15 +1,15 @@
 import { Fault } from "../outcome.ts";
 
-/** Aborts where nothing was heard for `timeoutMs`; {@link Silence.end} MUST be called. */
+/** Aborts where nothing was heard of the host for `timeoutMs`; {@link Silence.end} MUST be called. */
 export class Silence {
   readonly #controller = new AbortController();
-  readonly #timer: NodeJS.Timeout;
+  readonly #timeoutMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #isOurs = false;
 
   constructor(timeoutMs: number) {
-    this.#timer = setTimeout(() => {
-      const seconds = Math.round(timeoutMs / 1000);
-      this.#controller.abort(new Fault("host-unreachable", `the host was silent for ${seconds} s`));
-    }, timeoutMs);
+    this.#timeoutMs = timeoutMs;
+    this.broken();
   }
 
   get signal(): AbortSignal {
@@ -18,10 +18,22 @@ export class Silence {
 
   /** Something was heard, or was taken by the other side. */
   broken(): void {
-    this.#timer.refresh();
+    this.end();
+    if (!this.#isOurs) this.#timer = setTimeout(() => this.#abort(), this.#timeoutMs);
+  }
+
+  /** From here on the host waits for us, until it does not: no silence of its own. */
+  isOurs(isOurs: boolean): void {
+    this.#isOurs = isOurs;
+    this.broken();
   }
 
   end(): void {
     clearTimeout(this.#timer);
+  }
+
+  #abort(): void {
+    const seconds = this.#timeoutMs / 1000;
+    this.#controller.abort(new Fault("host-unreachable", `the host was silent for ${seconds} s`));
   }
 }
