@@ -6,11 +6,13 @@ import { LogReader } from "../../src/log/log-reader.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
 import { type Gpg, startGpg } from "../support/gpg.ts";
+import { startLogHost } from "../support/log-host-over-ssh.ts";
 import { type Ended, run } from "../support/run.ts";
 import {
   codeOf,
   collect,
   makeSigningHost,
+  readLog,
   rule,
   type SigningHostUnderTest,
   type SshSigner,
@@ -204,6 +206,33 @@ test("a byte after the end is refused when the signatures are out already, and t
   expect(codeOf(ended)).toBe("trailing-data");
   const folder = await tempDir(cleanup);
   expect((await run("tar", ["-xf", "-"], { cwd: folder, stdin: ended.stdout })).status).toBe(2);
+});
+
+test.each([true, false])(
+  "a log host (required: %s) has every entry, over one connection",
+  async (required) => {
+    const signing = await makeSigningHost(cleanup);
+    const logHost = await startLogHost(cleanup, signing, { required });
+    const connections = join(await tempDir(cleanup), "connections");
+    await logHost.runs(`echo >> ${connections}; exec $RECEIVE`);
+    const files = Object.fromEntries([1, 2, 3, 4].map((index) => [`f${index}.db.tar.gz`, database("db")]));
+    const ended = await signing.accept({ command: "batch", stdin: batchOf(files) });
+    expect(ended).toMatchObject({ status: 0, stderr: "" });
+    expect(await readFile(connections, "utf8")).toBe("\n");
+    expect(readLog(logHost.directory)).toEqual(signing.entries());
+  },
+);
+
+test("a required log host that is not there: 69, and nothing signed", async () => {
+  const signing = await makeSigningHost(cleanup);
+  const logHost = await startLogHost(cleanup, signing);
+  await logHost.runs("exit 78");
+  const stdin = batchOf({ "core.db.tar.gz": database("db"), "extra.db.tar.gz": database("db") });
+  const ended = await signing.accept({ command: "batch", stdin });
+  expect([codeOf(ended), ended.status]).toEqual(["remote-log-unavailable", 69]);
+  expect(ended.stderr).toContain("core.db.tar.gz: the remote log loghost did not answer");
+  expect(signing.requests()).toEqual([]);
+  expect(ended.stdout).toHaveLength(768);
 });
 
 test("a signature is on its way before the next file comes", async () => {

@@ -148,3 +148,18 @@ test("without remote logs a recorded signature is released at once", async () =>
   expect((await logs.release(RECORDED)).entry).toBe(RECORDED.entry);
   await logs.finish();
 });
+
+test("several signatures of one request reach a log that is not required one after the other, and all are waited for", async () => {
+  const { logs, calls, first, second, spare } = scene();
+  first.delivery.resolve();
+  second.delivery.resolve();
+  await logs.release(RECORDED);
+  await logs.release({ ...RECORDED, entry: { ...RECORDED.entry, seq: 8 } });
+  expect(calls).toContain("deliver 8 spare");
+  expect(calls).not.toContain("deliver 9 spare");
+  const finished = logs.finish();
+  expect(await isSettled(finished)).toBe(false);
+  spare.delivery.resolve();
+  await finished;
+  expect(calls).toContain("deliver 9 spare");
+});
