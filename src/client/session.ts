@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 import { Fault } from "../outcome.ts";
 import { SessionOutput } from "./session-output.ts";
@@ -86,14 +85,14 @@ async function send(
 }
 
 async function drained(stdin: Writable, stop: AbortSignal): Promise<void> {
-  await once(stdin, "drain", { signal: AbortSignal.any([stop, closedSignal(stdin)]) }).catch(() => undefined);
-}
-
-function closedSignal(stdin: Writable): AbortSignal {
-  const closed = new AbortController();
-  if (stdin.destroyed) closed.abort();
-  else stdin.once("close", () => closed.abort());
-  return closed.signal;
+  if (stdin.destroyed || stop.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  stdin.once("drain", resolve).once("close", resolve);
+  const stopped = () => resolve();
+  stop.addEventListener("abort", stopped, { once: true });
+  await promise;
+  stop.removeEventListener("abort", stopped);
+  stdin.off("drain", resolve).off("close", resolve);
 }
 
 /** What a program of this machine wrote to stderr is why it failed: it belongs to the fault. */
