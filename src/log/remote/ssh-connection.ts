@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Algorithms, Client, ClientChannel, ConnectConfig } from "ssh2";
+import type { Client, ClientChannel, ConnectConfig } from "ssh2";
 import type { SshRemoteLog } from "../../config/config.ts";
 import { type Fault, quoted } from "../../outcome.ts";
+import { sshAlgorithms } from "../../transport/ssh-algorithms.ts";
+import { sshFailure } from "../../transport/ssh-failure.ts";
 import { noAnswer } from "./remote-log-fault.ts";
 
 /** A byte stream to the other side of a remote log, whatever carries it. */
@@ -26,30 +28,6 @@ const MAX_SAID = 500;
 const LINGER_MS = 250;
 /** Three without an answer and the connection counts as broken. In ms. */
 const KEEPALIVE_MS = 5_000;
-
-/** What OpenSSH offers since 7.3 (2016), without CBC, SHA-1, and compression. */
-const ALGORITHMS = {
-  kex: [
-    "curve25519-sha256",
-    "curve25519-sha256@libssh.org",
-    "ecdh-sha2-nistp256",
-    "ecdh-sha2-nistp384",
-    "ecdh-sha2-nistp521",
-    "diffie-hellman-group16-sha512",
-    "diffie-hellman-group18-sha512",
-    "diffie-hellman-group14-sha256",
-  ],
-  cipher: [
-    "aes256-gcm@openssh.com",
-    "aes128-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
-    "aes256-ctr",
-    "aes192-ctr",
-    "aes128-ctr",
-  ],
-  hmac: ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"],
-  compress: ["none"],
-} as const satisfies Algorithms;
 
 /**
  * Logs into a log host and starts its forced command. The host key must be the pinned one, to the last byte; the key is the
@@ -91,14 +69,7 @@ export async function connectSsh(remote: SshRemoteLog, signal: AbortSignal): Pro
         hostKey = Buffer.compare(blob, remote.hostKey.blob) === 0 ? "pinned" : "another";
         return hostKey === "pinned";
       },
-      algorithms: {
-        ...ALGORITHMS,
-        kex: [...ALGORITHMS.kex],
-        cipher: [...ALGORITHMS.cipher],
-        hmac: [...ALGORITHMS.hmac],
-        compress: [...ALGORITHMS.compress],
-        serverHostKey: hostKeyAlgorithms(remote.hostKey.type),
-      },
+      algorithms: sshAlgorithms([remote.hostKey.type]),
       readyTimeout: 0, // `signal` is the deadline of it all
       keepaliveInterval: KEEPALIVE_MS,
     } as ConnectConfig);
@@ -146,35 +117,15 @@ function refusalOf(error: unknown, { hostKey }: SshRemoteLog): string {
   return `host keys of type ${quoted(hostKey.type)} are not supported`;
 }
 
-/** An RSA key signs with SHA-2 (RFC 8332 §3), never with SHA-1. */
-function hostKeyAlgorithms(type: string): string[] {
-  return type === "ssh-rsa" ? ["rsa-sha2-512", "rsa-sha2-256"] : [type];
-}
-
-const SOCKET_REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "the connection was lost",
-  EPIPE: "the connection was lost",
-  ENOTFOUND: "its name has no address",
-  EAI_AGAIN: "its name cannot be looked up",
-  EHOSTUNREACH: "there is no route to it",
-  ENETUNREACH: "there is no route to it",
-  ETIMEDOUT: "timed out",
-};
-
 /** What an error of ssh2 means, without the other side's words. */
-function reasonOf(error: Error & { level?: string; code?: unknown }, hostKey: string): string {
-  // Without a common type of host key the other side cannot show the pinned one.
-  if (hostKey === "another" || /no matching host key/.test(error.message))
-    return "its host key is not the pinned one";
-  switch (error.level) {
-    case "client-socket":
-      return SOCKET_REASONS[String(error.code)] ?? "the connection failed";
-    case "client-authentication":
+function reasonOf(error: Error, hostKey: string): string {
+  const failure = hostKey === "another" ? ({ kind: "host-key" } as const) : sshFailure(error);
+  switch (failure.kind) {
+    case "host-key":
+      return "its host key is not the pinned one";
+    case "login":
       return "it refused the key";
-    case "client-timeout":
-      return "the connection was lost";
-    default:
-      return "it does not speak SSH as expected";
+    case "connection":
+      return failure.reason;
   }
 }
