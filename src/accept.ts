@@ -31,15 +31,27 @@ export async function accept(host: SigningHost, call: Call, source: Readable): P
   const { client, command, peer } = call;
   if (peer === undefined) {
     const reason = "expected the client's address in SSH_CONNECTION: sshd runs this command";
-    return await refuse(host, client, refusal("foreign-address", reason), {}, {});
+    return inTheirForm(command, await refuse(host, client, refusal("foreign-address", reason), {}, {}));
   }
   const caller = { client, peer };
   const request = parseRequest(command);
-  if (isRefusal(request)) return await refuse(host, client, request, {}, privateRecord(caller, undefined));
+  if (isRefusal(request))
+    return inTheirForm(command, await refuse(host, client, request, {}, privateRecord(caller, undefined)));
   if (request.kind === "batch") return { kind: "batch", files: signBatch(host, request, caller, source) };
   if (request.kind !== "sign") return await answerQuestion(host, caller, request);
   const receipt = await sign(host, request, caller, source);
   return isRefusal(receipt) ? receipt : { kind: "signature", receipt };
+}
+
+/** Who asks for a batch, be it in the wrong words, unpacks the answer: bsdtar takes an empty one for an empty archive. */
+function inTheirForm(command: string | undefined, refused: Refusal): Answer {
+  if (command !== "batch" && command?.startsWith("batch ") !== true) return refused;
+  return {
+    kind: "batch",
+    files: (async function* () {
+      yield refused;
+    })(),
+  };
 }
 
 type Question = Exclude<Request, { readonly kind: "sign" | "batch" }>;

@@ -179,13 +179,16 @@ test("each file takes a place in the limits of its rule, and the first one over 
   ).toEqual(["reissued", "reissued"]);
 });
 
-test("a client without a rule, and one from elsewhere, get a broken archive before a byte is read", async () => {
-  for (const [call, code] of [
-    [{ client: "nobody" }, "unknown-client"],
-    [{ client: "repos", address: "not an address" }, "foreign-address"],
+test("a client without a rule, one from nowhere, and wrong words get a broken archive before a byte is read", async () => {
+  for (const [call, code, status] of [
+    [{ client: "nobody" }, "unknown-client", 77],
+    [{ client: "repos", address: "not an address" }, "foreign-address", 77],
+    [{ command: "batch --for Alice B" }, "bad-request", 64],
+    [{ command: "batch core.db.tar.gz" }, "bad-request", 64],
   ] as const) {
     const ended = await host.accept({ command: "batch", ...call });
-    expect([codeOf(ended), ended.status]).toEqual([code, 77]);
+    expect([codeOf(ended), ended.status]).toEqual([code, status]);
+    expect(ended.stdout).toHaveLength(768);
     expect(host.requests().at(-1)).toMatchObject({ kind: "refused", code });
   }
 });

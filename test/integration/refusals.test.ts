@@ -165,7 +165,7 @@ describe("over ssh,", () => {
     `../${DB}`,
     `a=b ${DB}`,
     `${DB}; touch pwned`,
-    "batch",
+    "status now",
   ])("the command %j is a bad request", async (command) => {
     const ended = await ssh.ssh(command, { stdin: database });
     expect(outcome(ended)).toBe("bad-request 64");
