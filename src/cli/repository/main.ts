@@ -1,8 +1,8 @@
 import type { RepoProgram } from "../../repository/repo-add-arguments.ts";
 import { run, say } from "../run.ts";
+import { openClientSigning } from "./client-signing.ts";
 import { readRepositoryEnvironment } from "./repository-environment.ts";
 import { runRepositoryProgram } from "./repository-program.ts";
-import { openSshSigning } from "./ssh-signing.ts";
 
 /** Signals that end repo-add, too. Once the publication has begun it is finished first: a matter of milliseconds. */
 const ENDING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
@@ -23,7 +23,7 @@ export function runAs(program: RepoProgram): void {
       write: (text) => void process.stdout.write(text),
       say: (code, reason) => void say(name, code, reason),
       note: (text) => void process.stderr.write(`${name}: ${text}\n`),
-      openSigning: (options) => openSshSigning(environment, options),
+      openSigning: (options) => openClientSigning(environment, options),
       signal: ended.signal,
     });
   });

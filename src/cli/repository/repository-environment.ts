@@ -4,8 +4,6 @@ import type { ProgramEnvironment } from "../../repository/program.ts";
 export interface RepositoryEnvironment {
   /** For repo-add and what it runs: neither GPGKEY nor LIBRARY, MAKEPKG_LIBRARY or COMPRESS*, which say what code runs. */
   readonly programs: ProgramEnvironment;
-  /** For ssh, where it is the transport. */
-  readonly ssh: ProgramEnvironment;
   readonly host: string | undefined;
   readonly publicKey: string | undefined;
   readonly clientConfig: string | undefined;
@@ -17,20 +15,15 @@ export interface RepositoryEnvironment {
 const PATH = "/usr/local/bin:/usr/bin:/bin";
 
 const OF_PROGRAMS = ["TERM", "NO_COLOR", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TMPDIR"];
-const OF_SSH = ["HOME", "SSH_AUTH_SOCK", "LANG", "LC_ALL"];
 
 /** Takes what is needed; what is empty counts as not set. */
 export function readRepositoryEnvironment(env: NodeJS.ProcessEnv): RepositoryEnvironment {
-  const some = (names: readonly string[]): ProgramEnvironment => {
-    const set = names.flatMap((name) => (env[name] ? [[name, env[name]]] : []));
-    return { PATH, ...Object.fromEntries(set) };
-  };
+  const set = OF_PROGRAMS.flatMap((name) => (env[name] ? [[name, env[name]]] : []));
   const sudoUser = env["SUDO_USER"] || undefined;
   // Under sudo they would be the caller's, who is not to choose whose signature counts.
   const ours = (name: string) => (sudoUser === undefined ? env[name] || undefined : undefined);
   return {
-    programs: some(OF_PROGRAMS),
-    ssh: some(OF_SSH),
+    programs: { PATH, ...Object.fromEntries(set) },
     host: ours("SIGNER_HOST"),
     publicKey: ours("SIGNER_PUBLIC_KEY"),
     clientConfig: ours("SIGNER_CLIENT_CONFIG"),

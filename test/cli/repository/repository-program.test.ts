@@ -128,7 +128,7 @@ describe("who asks", () => {
   });
 });
 
-test("of the environment, repo-add and ssh get a few names and a PATH that is always the same", () => {
+test("of the environment, repo-add gets a few names and a PATH that is always the same", () => {
   const environment = readRepositoryEnvironment({
     PATH: "/evil",
     GPGKEY: "1",
@@ -145,7 +145,6 @@ test("of the environment, repo-add and ssh get a few names and a PATH that is al
   const PATH = "/usr/local/bin:/usr/bin:/bin";
   expect(environment).toMatchObject({
     programs: { PATH, LANG: "de_DE.UTF-8", TMPDIR: "/var/tmp" },
-    ssh: { PATH, LANG: "de_DE.UTF-8", HOME: "/home/alice", SSH_AUTH_SOCK: "/run/agent" },
     requester: undefined,
   });
   expect(Object.keys(environment.programs)).toHaveLength(3);
