@@ -151,6 +151,19 @@ test("what the signing host refuses is said in one line, with its exit status, a
   expect(readdirSync(folder)).toEqual(before);
 });
 
+test("-v accepts what the signing host signed, and refuses a signature of another file", async () => {
+  expect(await start("add", ["-v", NAME])).toMatchObject({ status: 0, stderr: "" });
+  const signature = readFileSync(join(folder, `${NAME}.sig`));
+  copyFileSync(join(folder, "example.files.tar.gz.sig"), join(folder, `${NAME}.sig`));
+  expect(await start("add", ["-v", NAME, "plum-1.0-1-any.pkg.tar.gz"])).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(
+      /^signer-repo-add: signing-failed: expected a good signature of example\.db/,
+    ),
+  });
+  writeFileSync(join(folder, `${NAME}.sig`), signature);
+});
+
 test("a signing host that is gone, and one whose key is another, are failures of one line", async () => {
   const before = readFileSync(join(folder, NAME));
   const etc = await tempDir(cleanup);
