@@ -65,7 +65,7 @@ const schema = v.strictObject({
   ),
   public_key: v.optional(absolutePath),
   for: v.optional(text("1 to 64 characters of A-Z, a-z, 0-9, @, ., _, + and -", parseRequester)),
-  wait: v.optional(v.pipe(duration, v.maxValue(MAX_WAIT_MS, "expected at most 24 days")), "0 s"),
+  wait: v.optional(v.pipe(duration, v.maxValue(MAX_WAIT_MS, "expected at most 24 days"))),
   timeout: v.optional(
     v.pipe(
       duration,
@@ -115,7 +115,7 @@ export function parseClientConfig(toml: string, file: string, overrides: ClientO
     sshCommand,
     publicKeyFile: publicKeyFile as string,
     for: output.for,
-    waitMs: output.wait,
+    waitMs: output.wait ?? 0,
     timeoutMs: output.timeout,
   };
 }
