@@ -79,7 +79,12 @@ class Ssh2Connection implements SigningHostConnection {
     }, config.timeoutMs);
     const giveUp = () => fail(signal?.reason);
     signal?.addEventListener("abort", giveUp, { once: true });
-    this.#client.on("error", (error) => fail(faultOf(error, host, settings, keys, trust)));
+    let isAgentDead = false;
+    this.#client.on("error", (error) => {
+      if (error.level === "agent")
+        isAgentDead = true; // ssh2 goes on to what else may log in
+      else fail(faultOf(error, { host, settings, keys, trust, isAgentDead }));
+    });
     this.#client.on("close", () => fail(new Fault("host-unreachable", `${host}: the connection was lost`)));
     this.#client.on("ready", () => resolve());
     const expected = trust.kind === "pinned" ? [trust.hostKey] : trust.trusted;
@@ -197,10 +202,13 @@ function authHandler(user: string, { keys, agent }: LoginKeys) {
 
 function faultOf(
   error: Error,
-  host: string,
-  settings: SshSettings,
-  keys: LoginKeys,
-  trust: HostTrust,
+  {
+    host,
+    settings,
+    keys,
+    trust,
+    isAgentDead,
+  }: Pick<Login, "settings" | "keys" | "trust"> & { readonly host: string; readonly isAgentDead: boolean },
 ): Fault {
   const failure = sshFailure(error);
   switch (failure.kind) {
@@ -214,11 +222,14 @@ function faultOf(
       );
     case "login": {
       const [file] = keys.locked;
-      const locked =
-        file === undefined ? "" : `; ${quoted(file, 200)} has a passphrase: ssh-add it to an agent`;
+      const hint = isAgentDead
+        ? "; the agent does not answer"
+        : file !== undefined
+          ? `; ${quoted(file, 200)} has a passphrase: ssh-add it to an agent`
+          : "";
       return new Fault(
         "login-refused",
-        `${host} accepts none of the keys tried for ${quoted(settings.user)}${locked}`,
+        `${host} accepts none of the keys tried for ${quoted(settings.user)}${hint}`,
         { cause: error },
       );
     }

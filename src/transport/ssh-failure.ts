@@ -29,6 +29,14 @@ export function sshFailure(error: Error & { level?: string; code?: unknown }): S
       return { kind: "login" };
     case "client-timeout":
       return { kind: "connection", reason: "the connection was lost" };
+    case undefined:
+      // The other side's SSH_MSG_DISCONNECT, by its reason (RFC 4253 §11.1). OpenSSH has reason 2 and words for this.
+      if (/too many authentication failures/i.test(error.message)) return { kind: "login" };
+      return {
+        kind: "connection",
+        reason:
+          typeof error.code === "number" ? "it ended the connection" : "it does not speak SSH as expected",
+      };
     default:
       return { kind: "connection", reason: "it does not speak SSH as expected" };
   }

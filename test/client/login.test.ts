@@ -107,6 +107,24 @@ describe("who logs in", () => {
     });
   });
 
+  test("an agent that does not answer is passed over for a key file, and named where nothing else logs in", async () => {
+    const dead = at("dead.sock");
+    expect(await logIn({ agent: dead })).toBe("welcome");
+    expect(await logIn({ agent: dead, identities: [at("stranger")] })).toMatchObject({
+      code: "login-refused",
+      message: expect.stringContaining("the agent does not answer"),
+    });
+  });
+
+  test("an agent of more keys than the host tries is a refused login, not a host to try again", async () => {
+    for (const name of ["a", "b", "c"])
+      await runOk("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", at(`many-${name}`)]);
+    const many = ["many-a", "many-b", "many-c"];
+    await addToAgent(...many);
+    const identities = many.map((name) => at(`${name}.pub`));
+    expect(await logIn({ agent, identities })).toMatchObject({ code: "login-refused" });
+  });
+
   test("a stranger's key is refused", async () => {
     expect(await logIn({ identities: [at("stranger")] })).toMatchObject({ code: "login-refused" });
   });
