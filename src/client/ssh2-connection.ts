@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import type { AnyAuthMethod, Client, ClientChannel, ConnectConfig } from "ssh2";
 import type { HostKey } from "../config/setting.ts";
 import { Fault, quoted } from "../outcome.ts";
-import { sshAlgorithms } from "../transport/ssh-algorithms.ts";
+import { HOST_KEY_TYPES, sshAlgorithms } from "../transport/ssh-algorithms.ts";
 import { sshFailure } from "../transport/ssh-failure.ts";
 import type { ClientConfig } from "./client-config.ts";
 import { type HostTrust, judgeHostKey } from "./host-trust.ts";
@@ -67,6 +67,7 @@ class Ssh2Connection implements SigningHostConnection {
 
   async logIn({ config, settings, trust, keys, signal }: Login): Promise<void> {
     const host = quoted(config.host);
+    const algorithms = sshAlgorithms(typesOf(trust, host));
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     let distrust: Fault | undefined;
     const fail = (error: unknown) => {
@@ -87,7 +88,6 @@ class Ssh2Connection implements SigningHostConnection {
     });
     this.#client.on("close", () => fail(new Fault("host-unreachable", `${host}: the connection was lost`)));
     this.#client.on("ready", () => resolve());
-    const expected = trust.kind === "pinned" ? [trust.hostKey] : trust.trusted;
     try {
       this.#client.connect({
         sock: this.#socket,
@@ -97,7 +97,7 @@ class Ssh2Connection implements SigningHostConnection {
           distrust = judgeHostKey(blob, config.host, trust);
           return distrust === undefined;
         },
-        algorithms: sshAlgorithms(typesOf(expected)),
+        algorithms,
         readyTimeout: 0, // the deadline above covers all of it
         keepaliveInterval: KEEPALIVE_MS,
       } as ConnectConfig);
@@ -236,6 +236,15 @@ function faultOf(
   }
 }
 
-function typesOf(keys: readonly HostKey[]): string[] | undefined {
-  return keys.length === 0 ? undefined : [...new Set(keys.map(({ type }) => type))];
+/** The types of key that the host may show; undefined: any, so that a message can say which one it shows. */
+function typesOf(trust: HostTrust, host: string): string[] | undefined {
+  const keys: readonly HostKey[] = trust.kind === "pinned" ? [trust.hostKey] : trust.trusted;
+  const types = [...new Set(keys.map(({ type }) => type))];
+  const usable = types.filter((type) => HOST_KEY_TYPES.includes(type));
+  if (types.length > 0 && usable.length === 0)
+    throw new Fault(
+      "bad-configuration",
+      `${host} is known by a key of type ${quoted(types.join(" "))}: only ssh itself checks those, set ssh_command = ["ssh"]`,
+    );
+  return types.length === 0 ? undefined : usable;
 }

@@ -25,7 +25,7 @@ const ALGORITHMS = {
 } as const satisfies Algorithms;
 
 /** Types of host key that ssh2 can check, best first. */
-const HOST_KEY_TYPES = [
+export const HOST_KEY_TYPES: readonly string[] = [
   "ssh-ed25519",
   "ecdsa-sha2-nistp256",
   "ecdsa-sha2-nistp384",

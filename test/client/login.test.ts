@@ -208,6 +208,16 @@ describe("which host is believed", () => {
     });
   });
 
+  test("a type of key that only ssh checks is no reason to take another", async () => {
+    const type = "sk-ssh-ed25519@openssh.com";
+    const blob = Buffer.concat([Buffer.from([0, 0, 0, type.length]), Buffer.from(type), Buffer.alloc(40)]);
+    const key = `${type} ${blob.toString("base64")}`;
+    expect(await logIn({ hostKey: parseHostKey(key) })).toMatchObject({
+      code: "bad-configuration",
+      message: expect.stringContaining("ssh_command"),
+    });
+  });
+
   test("a known_hosts file that cannot be searched believes nobody", async () => {
     const sshConfigFile = await configWith(`UserKnownHostsFile ${server.identity}/below`);
     expect(await logIn({ sshConfigFile })).toMatchObject({ code: "bad-configuration" });
