@@ -8,6 +8,7 @@ export default defineConfig({
   input: {
     signer: "src/cli/signer.ts",
     "signer-log": "src/cli/signer-log.ts",
+    "signer-client": "src/cli/signer-client.ts",
     "signer-repo-add": "src/cli/signer-repo-add.ts",
     "signer-repo-remove": "src/cli/signer-repo-remove.ts",
   },

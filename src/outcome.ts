@@ -80,6 +80,8 @@ export type FaultCode =
   | "no-state"
   /** The client went away before it had the whole reply. */
   | "reply-not-delivered"
+  /** A client could not write a signature, or make it durable. */
+  | "signature-not-written"
   /** On the repository server: the repository's files could not be read, written or made durable, or repo-add not run. */
   | "repository-failed";
 
@@ -117,6 +119,7 @@ export const EXIT: Readonly<Record<Code, number>> = {
   internal: 70,
   "log-not-durable": 74,
   "reply-not-delivered": 74,
+  "signature-not-written": 74,
   "repository-failed": 74,
   "over-limit": 75,
   "timed-out": 75,

@@ -22,9 +22,9 @@ export async function readPinnedCertificates(file: string): Promise<PinnedCertif
     if (bytes.length > MAX_FILE_BYTES) throw wrong();
     // The first octet of a packet has its highest bit set (RFC 9580 §4.2), that of armor never.
     const isBinary = ((bytes[0] ?? 0) & 0x80) !== 0;
-    const keys = await openpgp.readKeys(
-      isBinary ? { binaryKeys: bytes } : { armoredKeys: bytes.toString("latin1") },
-    );
+    const keys = isBinary
+      ? await openpgp.readKeys({ binaryKeys: bytes })
+      : await openpgp.readKeys({ armoredKeys: bytes.toString("latin1") });
     if (keys.length === 0 || keys.some((key) => key.isPrivate())) throw wrong();
     return keys as PublicKey[];
   } catch (error) {

@@ -28,7 +28,8 @@ export function progressLine(done: number, size: number, elapsedMs: number, last
   return `${read}, ${Math.round(perSecond)} a second, ${duration((size - done) / perSecond)} left`;
 }
 
-function duration(seconds: number): string {
+/** A time as people read it: `59 s`, `12 min`, `2 h 5 min`. */
+export function duration(seconds: number): string {
   if (seconds < 99.5) return `${Math.max(1, Math.round(seconds))} s`;
   const minutes = Math.round(seconds / 60);
   return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
