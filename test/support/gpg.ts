@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cleanup } from "./cleanup.ts";
@@ -57,8 +58,9 @@ export async function startGpg(cleanup: Cleanup): Promise<Gpg> {
       return fingerprint;
     },
     async verify(signature, data) {
-      await writeFile(join(scratch, "data.sig"), signature);
-      const args = ["--status-fd", "1", "--verify", join(scratch, "data.sig"), "-"];
+      const file = join(scratch, `${randomUUID()}.sig`); // of its own: several may be verified at once
+      await writeFile(file, signature);
+      const args = ["--status-fd", "1", "--verify", file, "-"];
       const ended = await gpg(args, { stdin: data });
       const status = ended.stdout
         .toString()
