@@ -1,3 +1,4 @@
+import type { BigIntStats } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import type { MessageHash } from "../keys/signing-key.ts";
@@ -38,8 +39,8 @@ export class ChangedWhileSent extends Error {
 export async function openSentFile(path: string, name: FileName): Promise<SentBytes | Refusal> {
   try {
     const handle = await open(path, "r");
-    const stat = await handle.stat();
-    if (stat.isFile()) return new SentFile(handle, path, name, stat.size);
+    const stat = await handle.stat({ bigint: true });
+    if (stat.isFile()) return new SentFile(handle, path, name, stat);
     await handle.close();
     return refusal("bad-request", `expected ${quoted(path, 300)} to be a file`);
   } catch (error) {
@@ -55,12 +56,14 @@ class SentFile implements SentBytes {
   message: Pick<MessageHash, "sha512"> | undefined;
   readonly #handle: FileHandle;
   readonly #path: string;
+  readonly #mtimeNs: bigint;
 
-  constructor(handle: FileHandle, path: string, name: FileName, size: number) {
+  constructor(handle: FileHandle, path: string, name: FileName, stat: BigIntStats) {
     this.#handle = handle;
     this.#path = path;
+    this.#mtimeNs = stat.mtimeNs;
     this.name = name;
-    this.size = size;
+    this.size = Number(stat.size);
   }
 
   async *content(): AsyncGenerator<Uint8Array, void, undefined> {
@@ -78,6 +81,9 @@ class SentFile implements SentBytes {
       message.update(chunk.subarray(0, bytesRead));
       yield chunk.subarray(0, bytesRead);
     }
+    // Of the same size and written to meanwhile: the signature would be of bytes that are no longer there.
+    const { mtimeNs } = await this.#handle.stat({ bigint: true });
+    if (mtimeNs !== this.#mtimeNs) throw new ChangedWhileSent(this.#path);
     this.message = message;
   }
 

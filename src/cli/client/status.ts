@@ -17,9 +17,15 @@ export function addStatusCommand(program: Command, tools: ClientTools): void {
       if (isRefusal(answer)) return tools.finish(answer);
       const status = parseHostStatus(answer);
       if (status === undefined) throw new Fault("host-unreachable", "expected a signing host's status");
-      await writeOut(tools.stdout, json ? `${JSON.stringify(status)}\n` : statusTables(status));
+      await writeOut(tools.stdout, json ? statusLine(status) : statusTables(status));
       tools.finish();
     });
+}
+
+/** One line of JSON in ASCII: JSON itself lets U+009B through, with which a terminal begins a control sequence (ECMA-48 §5.4). */
+function statusLine(status: HostStatus): string {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return `${JSON.stringify(status).replace(/[^\x20-\x7e]/g, escaped)}\n`;
 }
 
 type Row = readonly string[];
