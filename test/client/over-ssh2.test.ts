@@ -294,3 +294,31 @@ describe("a hostile status", () => {
     expect(ended.stdout.length).toBe(0);
   });
 });
+
+describe("the progress bar", () => {
+  /** A host that takes more than a second, and then refuses. */
+  const SLOW = `for i in 1 2 3 4 5 6; do head -c 2000000 >/dev/null; sleep 0.4; done
+cat >/dev/null; echo 'signer: not-recognised: no' >&2; exit 65`;
+  const large = async () => {
+    const file = join(await tempDir(cleanup), DB);
+    writeFileSync(file, Buffer.alloc(20_000_000));
+    return file;
+  };
+
+  test("is there on a terminal for what takes more than a second, and erased at the end", async () => {
+    const command = `${CLIENT} sign ${await large()}`;
+    const env = { PATH: "/usr/bin:/bin", TERM: "xterm", SIGNER_CLIENT_CONFIG: config };
+    const { stdout } = await behaving(SLOW, () => run("script", ["-qec", command, "/dev/null"], { env }));
+    expect(stdout.toString()).toMatch(
+      /\r\[#+-+\] +\d+% [\d.]+ MiB of 19\.1 MiB, [\d.]+ [MK]iB\/s, .* left\u001b\[K/,
+    );
+    expect(stdout.toString()).toMatch(/\r\u001b\[Ksigner-client: not-recognised: no\r\n$/);
+  });
+
+  test("is not there in a pipe", async () => {
+    const file = await large();
+    const ended = await behaving(SLOW, () => client(["sign", file], { env: { TERM: "xterm" } }));
+    expect(ended).toMatchObject({ status: 65, stderr: "signer-client: not-recognised: no\n" });
+    expect(ended.stdout.length).toBe(0);
+  });
+});
