@@ -3,6 +3,7 @@ import { appendFileSync, readdirSync, readFileSync, writeFileSync } from "node:f
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { signFiles } from "../../src/client/sign-files.ts";
+import { LogReader } from "../../src/log/log-reader.ts";
 import { parseFileName } from "../../src/request/request.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
@@ -102,6 +103,9 @@ describe("what signer-client does over ssh2", () => {
     const [db, files] = [join(folder, DB), join(folder, FILES)];
     expect(await client(["sign", "--for", "alice", db])).toMatchObject({ status: 0, stderr: "" });
     expect(await isGood(db)).toBe(true);
+    const log = LogReader.open(host.stateDirectory);
+    expect(log.privateRecord(log.size - 1)?.for).toBe("alice");
+    log.close();
     expect(await client(["sign", db, files])).toMatchObject({ status: 0, stderr: "" });
     expect(await Promise.all([isGood(db), isGood(files)])).toEqual([true, true]);
     const stdin = readFileSync(db);
