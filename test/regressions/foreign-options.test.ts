@@ -15,7 +15,7 @@ test.each([
   "accept --client releng",
   "core.db --client releng",
   "key --binary",
-  "status --json",
+  "status --wait",
   "init --owner root",
   "clock accept",
 ])("%j is no request: no program's options are read here but --for", (command) => {
