@@ -39,17 +39,17 @@ export async function acceptDatabase(cleanup: Cleanup, signers: Signers): Promis
     {
       what,
       peer: "the same Node, empty script",
-      oursMs: of("ours"),
-      peerMs: of("node"),
+      ours: of("ours"),
+      theirs: of("node"),
       aim: 2.5,
       peakBytes,
     },
-    { what, peer: "gpg --detach-sign", oursMs: of("ours"), peerMs: of("gpg") },
+    { what, peer: "gpg --detach-sign", ours: of("ours"), theirs: of("gpg") },
     {
       what: "of it the launcher",
       peer: "the same Node, empty script",
-      oursMs: of("launcher"),
-      peerMs: of("node"),
+      ours: of("launcher"),
+      theirs: of("node"),
     },
   ];
 }

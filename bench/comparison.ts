@@ -2,8 +2,11 @@
 export interface Comparison {
   readonly what: string;
   readonly peer: string;
-  readonly oursMs: number;
-  readonly peerMs: number;
+  /** Wall time in ms; a number of something else where `unit` names it. */
+  readonly ours: number;
+  readonly theirs: number;
+  /** What is counted instead of time, in the plural. */
+  readonly unit?: string;
   /** Most times as long as the peer that we mean to take; left out: the line is there for orientation. */
   readonly aim?: number;
   /** Peak of our resident memory; undefined where it is not known, left out where another line has it. */
@@ -34,17 +37,18 @@ export function table(comparisons: readonly Comparison[]): string {
 function cells({
   what,
   peer,
-  oursMs,
-  peerMs,
+  ours,
+  theirs,
+  unit,
   aim,
   peakBytes,
   peakAimBytes = MEMORY_AIM_BYTES,
 }: Comparison): readonly string[] {
-  const ratio = oursMs / peerMs;
+  const ratio = ours / theirs;
   return [
     what,
-    time(oursMs),
-    time(peerMs),
+    amount(ours, unit),
+    amount(theirs, unit),
     peer,
     ratio.toFixed(2),
     aim === undefined ? "" : `${aim} ${ratio <= aim ? "met" : "missed"}`,
@@ -52,6 +56,10 @@ function cells({
       ? ""
       : `${(peakBytes / 1e6).toFixed(0)} MB ${peakBytes <= peakAimBytes ? "met" : "missed"}`,
   ];
+}
+
+function amount(value: number, unit: string | undefined): string {
+  return unit === undefined ? time(value) : `${value} ${unit}`;
 }
 
 function time(ms: number): string {

@@ -33,8 +33,8 @@ export async function acceptFilesDatabase(
     {
       what: `accept of file lists of ${SHAPE.packages} packages, ${megabytes} MB`,
       peer: "bsdtar -tf && gpg --detach-sign",
-      oursMs: of("ours"),
-      peerMs: of("peer"),
+      ours: of("ours"),
+      theirs: of("peer"),
       aim: 1.5,
       peakBytes,
     },

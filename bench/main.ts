@@ -1,15 +1,17 @@
 /**
- * `npm run bench [-- database | files | image | log | verify …]`: how long requests, and work on a long log, take, next to programs that do a part of the work, measured
+ * `npm run bench [-- database | files | image | client | repository | log | verify …]`: how long requests, and work on a long log, take, next to programs that do a part of the work, measured
  * in turns in the same run. The table is for people: nothing fails because a machine is slow.
  */
 import { cpus, loadavg } from "node:os";
 import { Cleanup } from "../test/support/cleanup.ts";
 import { acceptDatabase } from "./accept-database.ts";
+import { throughSsh } from "./client.ts";
 import { type Comparison, table } from "./comparison.ts";
 import { acceptFilesDatabase } from "./files-database.ts";
 import { acceptImage } from "./image.ts";
 import { largeLog } from "./log/large-log.ts";
 import { verifyLogs } from "./log/log-verification.ts";
+import { publication } from "./publication.ts";
 import { makeSigners, type Signers } from "./signing.ts";
 
 const LINES: Readonly<
@@ -18,6 +20,8 @@ const LINES: Readonly<
   database: acceptDatabase,
   files: acceptFilesDatabase,
   image: acceptImage,
+  client: throughSsh,
+  repository: publication,
   log: largeLog,
   verify: verifyLogs,
 };

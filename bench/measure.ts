@@ -91,6 +91,7 @@ export async function peakMemory({
   }
   await closed;
   closeSync(input);
+  if (child.exitCode !== 0) throw new Error(`${command} ended with ${child.exitCode ?? child.signalCode}`);
   return peakBytes;
 }
 

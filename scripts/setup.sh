@@ -20,15 +20,15 @@ esac
 # A tool, or a library that a tool loads; the Debian package that has it, and what runs it.
 tools() {
   cat <<'END'
-sshd      openssh-server          test demo
-ssh       openssh-client          test demo
+sshd      openssh-server          test demo bench
+ssh       openssh-client          test demo bench
 gpg       gnupg                   test demo bench
 gpg-agent gnupg                   test demo
 pacman    pacman-package-manager  test demo
-repo-add  pacman-package-manager  test demo
+repo-add  pacman-package-manager  test demo bench
 makepkg   makepkg                 test demo
 bsdtar    libarchive-tools        test demo bench
-xorriso   xorriso                 test demo
+xorriso   xorriso                 test demo bench
 zstd      zstd                    test
 xz        xz-utils                test
 sq        sq                      test

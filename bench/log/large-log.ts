@@ -40,8 +40,8 @@ export async function largeLog(cleanup: Cleanup): Promise<readonly Comparison[]>
     rows.push({
       what: `${what}, ${size} entries`,
       peer: `the same with ${SMALL} entries`,
-      oursMs: of("large"),
-      peerMs: of("small"),
+      ours: of("large"),
+      theirs: of("small"),
       aim,
     });
   }

@@ -30,8 +30,8 @@ export async function verifyLogs(cleanup: Cleanup): Promise<readonly Comparison[
     {
       what: `verify of ${LARGE} entries`,
       peer: `${SMALL} entries`,
-      oursMs: of("large"),
-      peerMs: of("small"),
+      ours: of("large"),
+      theirs: of("small"),
       aim: 11,
       peakBytes: await peakMemory(verify(LARGE)),
       peakAimBytes: MEMORY_AIM_BYTES,
@@ -39,8 +39,8 @@ export async function verifyLogs(cleanup: Cleanup): Promise<readonly Comparison[
     {
       what: `verify of ${SMALL} entries`,
       peer: "itself, for its memory",
-      oursMs: of("small"),
-      peerMs: of("small"),
+      ours: of("small"),
+      theirs: of("small"),
       peakBytes: await peakMemory(verify(SMALL)),
       peakAimBytes: MEMORY_AIM_BYTES,
     },
