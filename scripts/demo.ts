@@ -18,6 +18,8 @@ import { type Machine, makeMachine } from "./demo/machine.ts";
 import { type Command, Story } from "./demo/story.ts";
 
 const CHECKOUT = join(import.meta.dirname, "..");
+const SIGNER_CLIENT = join(CHECKOUT, "bin", "signer-client");
+const SIGNER_REPO_ADD = join(CHECKOUT, "bin", "signer-repo-add");
 
 const cleanup = new Cleanup();
 let stopped: string | undefined;
@@ -62,6 +64,7 @@ async function tell(): Promise<void> {
   await signDatabases(repo);
   const pacman = await synchronise(host, repo);
   await refuseChanged(pacman, repo);
+  await publishAtOnce(pacman, repo);
   await signImage(releng);
   await refuseOthers(repo);
   await readLog(host);
@@ -121,10 +124,14 @@ async function letClientsIn(host: Machine): Promise<{ readonly repo: Machine; re
       .split("\n"),
   );
   const ssh = ["ssh", "-F", server.clientConfig] as const;
-  return {
-    repo: await makeMachine(folder, "repo", { ssh }),
-    releng: await makeMachine(folder, "releng", { ssh: [...ssh, "-i", relengKey] }),
-  };
+  const config = join(folder, "repo", "client.toml");
+  const repo = await makeMachine(folder, "repo", {
+    ssh,
+    "signer-client": [SIGNER_CLIENT, "--config", config],
+    "signer-repo-add": [SIGNER_REPO_ADD, "--config", config],
+  });
+  await copyFile(server.clientConfig, join(repo.home, "ssh_config"));
+  return { repo, releng: await makeMachine(folder, "releng", { ssh: [...ssh, "-i", relengKey] }) };
 }
 
 async function buildRepository(repo: Machine): Promise<void> {
@@ -194,6 +201,35 @@ async function refuseChanged(pacman: PacmanClient, repo: Machine): Promise<void>
   );
 }
 
+async function publishAtOnce(pacman: PacmanClient, repo: Machine): Promise<void> {
+  story.step(
+    "Databases that are never without their signatures",
+    `signer-repo-add takes repo-add's place: both databases are signed by the host first, each signature is verified with the key
+    pinned in its configuration, and only then the new state takes the old one's place. The worm goes, a new apple comes.
+    (pacman's error is about its own copy of the database, still the one with the worm, before it fetches the new one.)`,
+  );
+  const settings = [
+    'host = "signer"',
+    `ssh_config = "${join(repo.home, "ssh_config")}"`,
+    `public_key = "${join(repo.home, "repo.asc")}"`,
+  ];
+  await writeFile(join(repo.home, "client.toml"), `${settings.join("\n")}\n`);
+  story.quote(settings.map((line) => line.replace(repo.home, "~")));
+  await repo.sh("ssh signer key > repo.asc && rm worm-*.zst").run();
+  await makePackage(repo.home, "apple", { version: "1.1-1" });
+  await repo.sh("repo-remove -q demo.db.tar.gz worm").run();
+  await story.run(repo.sh("signer-repo-add -R demo.db.tar.gz apple-1.1-1-any.pkg.tar.zst"), {
+    show: (lines) => lines.filter((line) => line.includes("package")),
+    prints: "apple",
+  });
+  await story.run(user("pacman -Sy", () => pacman.sync()));
+  await story.run(
+    user("pacman -Sl demo", () => pacman.run(["-Sl", "demo"])),
+    { prints: "demo apple 1.1-1" },
+  );
+  await story.run(repo.sh("signer-client status"), { prints: "client repos" });
+}
+
 async function signImage(releng: Machine): Promise<void> {
   const today = new Date().toISOString().slice(0, 10);
   const day = today.replaceAll("-", ".");
@@ -227,7 +263,7 @@ async function refuseOthers(repo: Machine): Promise<void> {
     "What is not signed",
     "A package is no database; nor is one that is packed and named like a database. A command is no name.",
   );
-  const file = "apple-1.0-1-any.pkg.tar.zst";
+  const file = "apple-1.1-1-any.pkg.tar.zst";
   await story.run(repo.sh(`ssh signer ${file} < ${file}`), {
     status: 65,
     prints: "signer: not-recognised: ",
