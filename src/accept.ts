@@ -5,7 +5,7 @@ import { isRefusal, type Refusal, refusal } from "./outcome.ts";
 import { rulesFor } from "./policy/admission.ts";
 import type { Rule } from "./policy/rule.ts";
 import type { Peer } from "./request/peer.ts";
-import { type KeyName, parseRequest, type Request } from "./request/request.ts";
+import { isBatchCommand, type KeyName, parseRequest, type Request } from "./request/request.ts";
 import { type Caller, privateRecord, refuse, type SigningHost, sign } from "./sign.ts";
 import { describeStatus, encodeStatus, statusOf } from "./status.ts";
 
@@ -45,7 +45,7 @@ export async function accept(host: SigningHost, call: Call, source: Readable): P
 
 /** Who asks for a batch, be it in the wrong words, unpacks the answer: bsdtar takes an empty one for an empty archive. */
 function inTheirForm(command: string | undefined, refused: Refusal): Answer {
-  if (command !== "batch" && command?.startsWith("batch ") !== true) return refused;
+  if (!isBatchCommand(command)) return refused;
   return {
     kind: "batch",
     files: (async function* () {

@@ -25,9 +25,18 @@ export const NO_JOURNAL: Journal = { info: () => undefined, warn: () => undefine
  */
 export async function openJournal(file: string | undefined): Promise<Journal> {
   if (file === undefined || isAnothers(dirname(file))) return NO_JOURNAL;
+  return await writeTo({ dest: file, append: true, mode: 0o600 });
+}
+
+/** The journal of a service: in the file, or on stderr, where its manager keeps it. */
+export async function openServiceJournal(file: string | undefined): Promise<Journal> {
+  return file === undefined ? await writeTo({ fd: 2 }) : await openJournal(file);
+}
+
+async function writeTo(place: Readonly<Record<string, string | number | boolean>>): Promise<Journal> {
   const { pino } = await import("pino");
   try {
-    const destination = pino.destination({ dest: file, append: true, mode: 0o600, sync: true });
+    const destination = pino.destination({ ...place, sync: true });
     destination.on("error", () => undefined);
     return pino(
       { base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },

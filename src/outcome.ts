@@ -68,6 +68,8 @@ export type FaultCode =
   | "remote-log-unavailable"
   /** The signing host cannot be reached, or the connection to it was lost. */
   | "host-unreachable"
+  /** Split mode: the relay cannot reach the signing service, or lost it before it had answered. */
+  | "service-unavailable"
   /** What answers is not known to be the signing host: its key is unknown, another one, or revoked. */
   | "host-not-trusted"
   /** The signing host accepts none of the keys that were tried. */
@@ -113,6 +115,7 @@ export const EXIT: Readonly<Record<Code, number>> = {
   "clock-behind": 69,
   "remote-log-unavailable": 69,
   "host-unreachable": 69,
+  "service-unavailable": 69,
   "host-not-trusted": 77,
   "login-refused": 77,
   "log-broken": 69,

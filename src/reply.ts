@@ -1,32 +1,51 @@
 import type { Writable } from "node:stream";
+import type { Answer } from "./accept.ts";
 import type { SignedFile } from "./batch.ts";
 import type { Receipt } from "./log/remote/remote-logs.ts";
 import { Fault, isRefusal, type Refusal } from "./outcome.ts";
 import { SignatureArchive } from "./transport/signature-archive.ts";
 
 /**
+ * Writes an answer, whole, and returns the refusal where it is one, or a batch's last word.
+ * @param maxWaitMs how long the client may leave something unread; undefined: as long as it likes
+ * @throws Fault `reply-not-delivered` where the client is gone, and what the files of a batch throw
+ */
+export async function deliver(
+  stdout: Writable,
+  answer: Answer,
+  maxWaitMs: number | undefined,
+): Promise<Refusal | undefined> {
+  switch (answer.kind) {
+    case "refusal":
+      return answer;
+    case "text":
+      await write(stdout, Buffer.from(answer.text), maxWaitMs);
+      return undefined;
+    case "signature":
+      await reply(stdout, answer.receipt, maxWaitMs);
+      return undefined;
+    case "batch":
+      return await replyBatch(stdout, answer.files, maxWaitMs);
+  }
+}
+
+/**
  * Writes a signature, whole, to the client. It takes the receipt and not the bytes: what has no durable entry cannot be
  * sent. Fault `reply-not-delivered` where the client is gone.
  */
-export async function reply(stdout: Writable, receipt: Receipt): Promise<void> {
-  await write(stdout, receipt.signature);
-}
-
-/** Writes text, whole. Fault `reply-not-delivered` where the client is gone. */
-export async function replyText(stdout: Writable, text: string): Promise<void> {
-  await write(stdout, Buffer.from(text));
+export async function reply(stdout: Writable, receipt: Receipt, maxWaitMs?: number): Promise<void> {
+  await write(stdout, receipt.signature, maxWaitMs);
 }
 
 /**
  * Writes a batch's signatures, each as soon as it is made and before the next is asked for; the archive ends properly after
  * the last one. On a refusal, which is returned, and on anything thrown it ends so that every tar fails over it.
- * @param maxWaitMs how long the client may leave a signature unread
  * @throws Fault `reply-not-delivered` where the client is gone, and what `files` throws
  */
 export async function replyBatch(
   stdout: Writable,
   files: AsyncIterable<SignedFile | Refusal>,
-  maxWaitMs: number,
+  maxWaitMs: number | undefined,
 ): Promise<Refusal | undefined> {
   const archive = new SignatureArchive((bytes) => write(stdout, bytes, maxWaitMs));
   try {

@@ -4,6 +4,7 @@ import { DEFAULT_LIMITS } from "./artefact/compression.ts";
 import { recognise } from "./artefact/recognise.ts";
 import type { Config } from "./config/config.ts";
 import { type Artefact, type Received, type Rejected, receive } from "./intake/intake.ts";
+import { RefusedSource } from "./intake/refused-source.ts";
 import type { Journal } from "./journal.ts";
 import type { SigningKey } from "./keys/signing-key.ts";
 import { configuredFields } from "./log/configured.ts";
@@ -24,7 +25,6 @@ import { type Permit, permit } from "./policy/permit.ts";
 import { describeRules, type Rule } from "./policy/rule.ts";
 import type { Peer } from "./request/peer.ts";
 import type { KeyName, Request } from "./request/request.ts";
-import { BrokenArchive } from "./transport/outer-archive.ts";
 
 /** What a request meets: everything outside the pure code, opened once. */
 export interface SigningHost {
@@ -54,7 +54,7 @@ const REISSUE_LIMIT: Limit = { count: 10, window: { kind: "sliding", ms: 3_600_0
  * One request from its first byte to its receipt, the only thing that can be answered with a signature. A refusal is
  * logged and returned.
  * @param source the artefact's bytes; left half read, and destroyed, where the answer is a refusal. One that fails with
- *   {@link BrokenArchive} is refused as that says
+ *   {@link RefusedSource} is refused as that says
  * @throws Fault, after which nothing was signed; those that do not come from the ledger itself are in the log
  */
 export async function sign(
@@ -93,7 +93,7 @@ export async function sign(
     host.journal.info({ client, seq: recorded.entry.seq, ...known }, recorded.entry.kind);
     return await host.remoteLogs.release(recorded);
   } catch (error) {
-    if (error instanceof BrokenArchive) return await refuse(host, client, error.refusal, seen, record);
+    if (error instanceof RefusedSource) return await refuse(host, client, error.refusal, seen, record);
     if (error instanceof Fault && isLoggable(error)) {
       await refuse(host, client, { code: error.code, reason: error.message }, seen, record);
     }

@@ -58,9 +58,18 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
     .command("accept")
     .description("answer one request of an SSH client: the forced command of authorized_keys")
     .requiredOption("--client <name>", "who the SSH key belongs to: the client of the rules")
-    .action(async ({ client }: { client: string }) =>
-      finish(await acceptCommand(config(), client, environment)),
+    .option("--socket <path>", "in split mode: this client's socket, without reading the configuration")
+    .action(async ({ client, socket }: { client: string; socket?: string }) =>
+      finish(await acceptCommand({ config: config(), client, socket }, environment)),
     );
+
+  program
+    .command("serve")
+    .description("in split mode: the service that owns keys and log, and signs for the forced command")
+    .action(async () => {
+      const { serveCommand } = await import("./serve-command.ts");
+      finish(await serveCommand(config(), environment));
+    });
 
   program
     .command("init")

@@ -8,7 +8,7 @@ const argv = process.argv.slice(2);
 const accept = parseAcceptArguments(argv);
 
 void run("signer", async () => {
-  if (accept !== undefined) return await acceptCommand(accept.config, accept.client, environment);
+  if (accept !== undefined) return await acceptCommand(accept, environment);
   const { runProgram } = await import("./signer-program.ts");
   return await runProgram(argv, environment);
 });

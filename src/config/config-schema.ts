@@ -6,7 +6,18 @@ import { parseLimit } from "../policy/limit.ts";
 import { parseNamePattern } from "../policy/name-pattern.ts";
 import { parseDuration, parseSize } from "../policy/quantity.ts";
 import { parseKeyName } from "../request/request.ts";
-import { absolutePath, accountName, hostKey, hostName, listOf, matching, port, text } from "./setting.ts";
+import { MODES } from "./config.ts";
+import {
+  absolutePath,
+  accountName,
+  groupName,
+  hostKey,
+  hostName,
+  listOf,
+  matching,
+  port,
+  text,
+} from "./setting.ts";
 
 /** Also the length of a file name in the credentials folder; no path can be written with it. */
 const identifier = matching("1 to 64 characters of a-z, 0-9, _ and -", /^[a-z0-9][a-z0-9_-]{0,63}$/);
@@ -91,6 +102,21 @@ const remoteLog = v.variant("type", [sshRemoteLog, syslogRemoteLog], 'expected t
 
 export type RawRemoteLog = v.InferOutput<typeof remoteLog>;
 
+const connections = v.pipe(
+  v.number("expected a number"),
+  v.integer("expected a whole number"),
+  v.minValue(1, "expected at least 1"),
+  v.maxValue(1000, "expected at most 1000"),
+);
+
+const service = v.strictObject({
+  sockets: v.optional(absolutePath, "/run/signer"),
+  groups: v.optional(v.record(identifier, groupName), {}),
+  max_connections: v.optional(connections, 32),
+  max_active: v.optional(connections, 4),
+  metrics: v.optional(absolutePath),
+});
+
 /** The shape of signer.toml. An unknown key anywhere is an error. */
 export const configSchema = v.strictObject({
   // tlog-checkpoint: non-empty, no spaces, no plus (which ends the name in a verifier key), no newline.
@@ -99,6 +125,7 @@ export const configSchema = v.strictObject({
     /^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$/,
   ),
   notation_domain: v.optional(v.string("expected a DNS name")),
+  mode: v.optional(v.picklist(MODES, 'expected "standalone" or "split"'), "standalone"),
   state: absolutePath,
   reissue_window: v.optional(duration, "24 h"),
   journal: v.optional(absolutePath),
@@ -109,6 +136,8 @@ export const configSchema = v.strictObject({
   keys: v.record(text("key names of a-z, 0-9, _ and -", parseKeyName), key),
   rules: listOf("rules", rule),
   remote_log: v.optional(v.array(remoteLog, "expected [[remote_log]] tables"), []),
+  service: v.optional(service, {}),
 });
 
+export type RawService = v.InferOutput<typeof service>;
 export type RawRule = v.InferOutput<typeof rule>;

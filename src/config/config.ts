@@ -5,12 +5,20 @@ import type { KeyName } from "../request/request.ts";
 /** Where the configuration is unless `--config` says otherwise. */
 export const DEFAULT_CONFIG_FILE = "/etc/signer/signer.toml";
 
+/**
+ * Who signs: the forced command itself, in the account that SSH logs into, or a service in an account of its own, which
+ * the forced command passes the request to.
+ */
+export const MODES = ["standalone", "split"] as const;
+export type Mode = (typeof MODES)[number];
+
 /** The whole configuration, checked: what the administrator wrote, with every default filled in. */
 export interface Config {
   /** Identity of this log: first line of every checkpoint (C2SP tlog-checkpoint). */
   readonly origin: string;
   /** The domain of the notations in each signature (RFC 9580 §5.2.3.24). */
   readonly notationDomain: string;
+  readonly mode: Mode;
   /** Absolute path of the folder that holds ledger, log and log key. */
   readonly stateDirectory: string;
   readonly keys: ReadonlyMap<KeyName, KeySource>;
@@ -23,6 +31,22 @@ export interface Config {
   readonly remoteLogs: readonly RemoteLogSource[];
   /** File that the operational journal is appended to; undefined: none is kept. */
   readonly journalFile: string | undefined;
+  /** How `signer serve` is reached; of no meaning to the standalone forced command. */
+  readonly service: ServiceSettings;
+}
+
+/** `[service]`. */
+export interface ServiceSettings {
+  /** Absolute path of the folder with a socket for each client of the rules, `CLIENT.sock`. */
+  readonly socketDirectory: string;
+  /** Name or number of the group that may connect to a client's socket; a client without one: the service's own group. */
+  readonly groups: ReadonlyMap<string, string>;
+  /** Connections that one client may have open. */
+  readonly maxConnections: number;
+  /** Of these, requests that are read and decided at the same time; the others wait for their turn. */
+  readonly maxActive: number;
+  /** File that metrics are written to; undefined: none. */
+  readonly metricsFile: string | undefined;
 }
 
 /** How long a client may take to send its file. */

@@ -4,8 +4,8 @@ import type { ArtefactType } from "../artefact/artefact.ts";
 import { Fault, quoted } from "../outcome.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { KeyName } from "../request/request.ts";
-import type { Config, KeySource, RemoteLogSource } from "./config.ts";
-import { configSchema, type RawRemoteLog, type RawRule } from "./config-schema.ts";
+import type { Config, KeySource, RemoteLogSource, ServiceSettings } from "./config.ts";
+import { configSchema, type RawRemoteLog, type RawRule, type RawService } from "./config-schema.ts";
 
 /** The configuration cannot be used; `problems` are all that is wrong with it, one line each. */
 export class ConfigFault extends Fault {
@@ -44,6 +44,7 @@ export function parseConfig(toml: string): Config {
   return {
     origin: output.origin,
     notationDomain: output.notation_domain ?? domainOf(output.origin),
+    mode: output.mode,
     stateDirectory: output.state,
     keys: new Map(
       Object.entries(output.keys).flatMap(([name, key]) => (key ? [[name as KeyName, keySource(key)]] : [])),
@@ -53,6 +54,7 @@ export function parseConfig(toml: string): Config {
     reissueWindowMs: output.reissue_window,
     deadlines: { idleMs: output.deadlines.idle, totalMs: output.deadlines.total },
     journalFile: output.journal,
+    service: makeService(output.service),
   };
 }
 
@@ -83,7 +85,7 @@ function describePath(dotPath: string): string {
 
 /** What no single value shows; works on the raw document so that mistakes elsewhere do not hide these. */
 function crossProblems(raw: Record<string, unknown>): string[] {
-  return [...domainProblems(raw), ...ruleProblems(raw), ...remoteLogProblems(raw)];
+  return [...domainProblems(raw), ...ruleProblems(raw), ...remoteLogProblems(raw), ...serviceProblems(raw)];
 }
 
 function domainProblems(raw: Record<string, unknown>): string[] {
@@ -130,6 +132,16 @@ function remoteLogProblems(raw: Record<string, unknown>): string[] {
   return problems;
 }
 
+/** A group for a client that no rule names is a mistake that would leave a socket closed to who should have it. */
+function serviceProblems(raw: Record<string, unknown>): string[] {
+  const groups = isRecord(raw["service"]) ? raw["service"]["groups"] : undefined;
+  if (!isRecord(groups) || !Array.isArray(raw["rules"])) return [];
+  const clients = new Set(raw["rules"].map((rule) => (isRecord(rule) ? rule["client"] : undefined)));
+  return Object.keys(groups)
+    .filter((client) => !clients.has(client))
+    .map((client) => `service.groups: no rule names the client ${quoted(client)}`);
+}
+
 function makeRemoteLog(raw: RawRemoteLog): RemoteLogSource {
   const { name, host, port, timeout: timeoutMs } = raw;
   const base = { name, host, port, timeoutMs };
@@ -144,6 +156,16 @@ function makeRemoteLog(raw: RawRemoteLog): RemoteLogSource {
   }
   const { user, key: keyFile, host_key: hostKey, witness, required } = raw;
   return { kind: "ssh", ...base, user, keyFile, hostKey, witness, required };
+}
+
+function makeService(raw: RawService): ServiceSettings {
+  return {
+    socketDirectory: raw.sockets,
+    groups: new Map(Object.entries(raw.groups)),
+    maxConnections: raw.max_connections,
+    maxActive: raw.max_active,
+    metricsFile: raw.metrics,
+  };
 }
 
 function makeRule(raw: RawRule): Rule {

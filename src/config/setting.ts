@@ -41,6 +41,9 @@ export const port = v.pipe(
 
 export const accountName = matching("an account's name", /^[a-z_][a-z0-9_.-]{0,63}$/);
 
+/** A group's name, or its number. */
+export const groupName = matching("a group's name or number", /^(?:[a-z_][a-z0-9_.-]{0,63}|[0-9]{1,9})$/);
+
 /** An SSH public key. */
 export interface HostKey {
   readonly type: string;

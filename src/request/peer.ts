@@ -53,6 +53,11 @@ export function parseAuthInfo(text: string): string | undefined {
   return `SHA256:${digest.replace(/=+$/, "")}`;
 }
 
+/** Text as a key's fingerprint, `SHA256:` and 43 characters of base64, as {@link parseAuthInfo} returns it; undefined for anything else. */
+export function parseKeyFingerprint(text: string): string | undefined {
+  return /^SHA256:[A-Za-z0-9+/]{43}$/.test(text) ? text : undefined;
+}
+
 function isPort(text: string | undefined): boolean {
   return text !== undefined && /^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535;
 }

@@ -15,7 +15,7 @@ export type Request =
   | { readonly kind: "status"; readonly format: "text" | "json" };
 
 /** No request of the grammar is longer: two verbs, 64 characters of WHO, 255 of NAME, and the spaces. */
-const MAX_COMMAND_CHARACTERS = 512;
+export const MAX_COMMAND_CHARACTERS = 512;
 
 const FILE_NAME = /^[A-Za-z0-9@_+][A-Za-z0-9@._+-]{0,254}$/;
 const REQUESTER = /^[A-Za-z0-9][A-Za-z0-9@._+-]{0,63}$/;
@@ -72,6 +72,11 @@ function parseStatusRequest(command: string): Request | Refusal {
     default:
       return refusal("bad-request", "expected status [--json]");
   }
+}
+
+/** Whether who sends this command, be it in the wrong words, unpacks a tar archive on the other side. */
+export function isBatchCommand(command: string | undefined): boolean {
+  return command === "batch" || command?.startsWith("batch ") === true;
 }
 
 function parseBatchRequest(command: string): Request | Refusal {

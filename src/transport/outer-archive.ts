@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { BLOCK_BYTES } from "../artefact/tar-header.ts";
+import { RefusedSource } from "../intake/refused-source.ts";
 import { isRefusal, type Refusal, refusal } from "../outcome.ts";
 import { encodeDuration } from "../policy/quantity.ts";
 import type { FileName } from "../request/request.ts";
@@ -17,7 +18,7 @@ export interface ArchiveMember {
   readonly kind: "member";
   readonly name: FileName;
   /**
-   * Its bytes, exactly as many as the header says; read as they come. It fails with {@link BrokenArchive} where the archive
+   * Its bytes, exactly as many as the header says; read as they come. It fails with {@link RefusedSource} where the archive
    * breaks in it. MUST have come to its end before the next member is asked for.
    */
   readonly content: Readable;
@@ -29,17 +30,6 @@ export interface ArchiveDeadlines {
   readonly idleMs: number;
   /** Longest time from now to the last byte of the archive, in ms. */
   readonly totalMs: number;
-}
-
-/** The archive breaks within a file. */
-export class BrokenArchive extends Error {
-  readonly refusal: Refusal;
-
-  constructor(refused: Refusal) {
-    super(refused.reason);
-    this.name = "BrokenArchive";
-    this.refusal = refused;
-  }
 }
 
 /**
@@ -71,7 +61,7 @@ export class OuterArchive {
     try {
       return await this.#next();
     } catch (error) {
-      if (error instanceof BrokenArchive) return error.refusal;
+      if (error instanceof RefusedSource) return error.refusal;
       throw error;
     }
   }
@@ -144,7 +134,7 @@ export class OuterArchive {
 
   async #padding(size: number): Promise<void> {
     const padding = await this.#exactly((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES);
-    if (!isZero(padding)) throw new BrokenArchive(bad("expected content to be padded with NULs"));
+    if (!isZero(padding)) throw new RefusedSource(bad("expected content to be padded with NULs"));
   }
 
   /** After the first zero block: the second one, and the filling up to the end of the stream. */
@@ -177,7 +167,7 @@ export class OuterArchive {
   /** 1 to `max` bytes. */
   async #piece(max: number): Promise<Buffer> {
     const bytes = await this.#some();
-    if (bytes === undefined) throw new BrokenArchive(truncated(this.#bytes));
+    if (bytes === undefined) throw new RefusedSource(truncated(this.#bytes));
     this.#rest = bytes.subarray(max);
     return bytes.subarray(0, max);
   }
@@ -200,7 +190,7 @@ export class OuterArchive {
   }
 
   #destroyAfter(ms: number, message: string): NodeJS.Timeout {
-    return setTimeout(() => this.#source.destroy(new BrokenArchive(refusal("timed-out", message))), ms);
+    return setTimeout(() => this.#source.destroy(new RefusedSource(refusal("timed-out", message))), ms);
   }
 }
 

@@ -44,10 +44,15 @@ export class SignatureArchive {
 
   /** The improper end: a block that is no header, and part of another. Every tar fails over it. */
   async break(): Promise<void> {
-    const noHeader = Buffer.alloc(BLOCK_BYTES + BLOCK_BYTES / 2, 0xff);
-    noHeader.write("signer: refused; this archive is not complete\n", "latin1");
-    await this.#write(Buffer.concat([this.#held, noHeader]));
+    await this.#write(Buffer.concat([this.#held, encodeBrokenEnd()]));
   }
+}
+
+/** What no tar takes for the end of an archive, wherever it stands. */
+export function encodeBrokenEnd(): Buffer {
+  const noHeader = Buffer.alloc(BLOCK_BYTES + BLOCK_BYTES / 2, 0xff);
+  noHeader.write("signer: refused; this archive is not complete\n", "latin1");
+  return noHeader;
 }
 
 function encodeMember(name: string, content: Uint8Array, timeMs: number): Buffer {

@@ -2,8 +2,9 @@ import { Readable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { RefusedSource } from "../../src/intake/refused-source.ts";
 import { isRefusal } from "../../src/outcome.ts";
-import { BrokenArchive, MAX_MEMBERS, OuterArchive } from "../../src/transport/outer-archive.ts";
+import { MAX_MEMBERS, OuterArchive } from "../../src/transport/outer-archive.ts";
 import {
   archiveEnd,
   paxEntry,
@@ -30,7 +31,7 @@ async function read(source: Readable, deadlines = PATIENT): Promise<readonly str
       seen.push(`${member.name}=${Buffer.concat(pieces).toString("latin1")}`);
     }
   } catch (error) {
-    if (error instanceof BrokenArchive) return [...seen, error.refusal.code];
+    if (error instanceof RefusedSource) return [...seen, error.refusal.code];
     throw error;
   } finally {
     archive.close();

@@ -1,0 +1,81 @@
+import { type Answer, accept } from "../accept.ts";
+import { Fault, isRefusal, type Refusal } from "../outcome.ts";
+import { deliver } from "../reply.ts";
+import { refuse, type SigningHost } from "../sign.ts";
+import { failed } from "./client-door.ts";
+import type { RelayConnection } from "./relay-connection.ts";
+import type { RelayOutcome, RelayRequest } from "./relay-message.ts";
+import type { Tally } from "./tally.ts";
+
+/**
+ * Answers one relay, by the same sequence as the standalone forced command. Whatever goes wrong is an outcome, and in the
+ * journal; what a bug had to say is for the journal alone.
+ * @param client whose socket it is; everything in `request` is what the relay claims
+ */
+export async function answerRelay(
+  host: SigningHost,
+  client: string,
+  connection: RelayConnection,
+  request: RelayRequest | Refusal,
+  tally: Tally,
+): Promise<RelayOutcome> {
+  const began = performance.now();
+  const outcome = await attempt(host, client, connection, request, tally);
+  const seconds = (performance.now() - began) / 1000;
+  tally.ended(client, outcome.kind === "answered" ? "answered" : outcome.code, seconds);
+  return outcome;
+}
+
+async function attempt(
+  host: SigningHost,
+  client: string,
+  connection: RelayConnection,
+  request: RelayRequest | Refusal,
+  tally: Tally,
+): Promise<RelayOutcome> {
+  try {
+    const refused = isRefusal(request)
+      ? await refuse(host, client, request, {}, {})
+      : await answer(host, client, connection, request, tally);
+    return refused === undefined ? { kind: "answered" } : failed(refused.code, refused.reason);
+  } catch (error) {
+    const isFault = error instanceof Fault;
+    host.journal.error({ err: error, client }, isFault ? error.code : "internal");
+    return isFault
+      ? failed(error.code, error.message)
+      : failed("internal", "an unexpected error; the journal has it");
+  }
+}
+
+async function answer(
+  host: SigningHost,
+  client: string,
+  connection: RelayConnection,
+  { command, address, sshKey }: RelayRequest,
+  tally: Tally,
+): Promise<Refusal | undefined> {
+  const call = { client, command, peer: address && { address, sshKey } };
+  const given = await accept(host, call, connection.body);
+  return await deliver(connection.output, counted(given, client, tally), host.config.deadlines.idleMs);
+}
+
+/** The answer, its signatures counted as they go out. */
+function counted(answer: Answer, client: string, tally: Tally): Answer {
+  switch (answer.kind) {
+    case "signature":
+      tally.signed(client, answer.receipt.entry.kind);
+      return answer;
+    case "batch": {
+      const { files } = answer;
+      const count = async function* () {
+        for await (const file of files) {
+          if (!isRefusal(file)) tally.signed(client, file.receipt.entry.kind);
+          yield file;
+        }
+      };
+      return { kind: "batch", files: count() };
+    }
+    default:
+      return answer;
+  }
+}

@@ -1,0 +1,78 @@
+import { type CanonicalValue, encodeCanonicalJson, parseCanonicalJson } from "../log/canonical-json.ts";
+import { type Code, EXIT } from "../outcome.ts";
+import { type Address, parseAddress, parseKeyFingerprint } from "../request/peer.ts";
+import { MAX_COMMAND_CHARACTERS } from "../request/request.ts";
+
+/**
+ * What a relay and the signing service say to one another beside the bytes (docs/FORMATS.md, "Relay"): one line of canonical
+ * JSON each. There is no client in it: that is which socket the relay could connect to.
+ */
+
+/** Raised with every change. */
+export const RELAY_VERSION = 1;
+
+/** Longest reason, in characters; ours are shorter. */
+const MAX_REASON_CHARACTERS = 2048;
+const PRINTABLE = /^[\x20-\x7e]+$/;
+
+/** A request as the relay got it from sshd. What the relay says of the peer is a claim, to the service. */
+export interface RelayRequest {
+  /** SSH_ORIGINAL_COMMAND, cut where no request is that long; undefined where the client gave none. */
+  readonly command: string | undefined;
+  /** The client's address; undefined where sshd gave none. */
+  readonly address: Address | undefined;
+  /** `SHA256:…` of the SSH key that logged in; undefined where sshd does not say. */
+  readonly sshKey: string | undefined;
+}
+
+/** How a request ended: `answered`, all of the answer is on its way, or why there is none. */
+export type RelayOutcome =
+  | { readonly kind: "answered" }
+  | { readonly kind: "failed"; readonly code: Code; readonly reason: string };
+
+/** The payload of a `request` frame. */
+export function encodeRelayRequest({ command, address, sshKey }: RelayRequest): Buffer {
+  // A command that is too long is refused whatever follows, and the whole of it would not fit.
+  const cut = command?.slice(0, MAX_COMMAND_CHARACTERS + 1);
+  return encode({ version: RELAY_VERSION, command: cut, address, ssh_key: sshKey });
+}
+
+/** Reads it; undefined for what {@link encodeRelayRequest} would not have written. Controlled by: who holds the relay's account. */
+export function parseRelayRequest(payload: Uint8Array): RelayRequest | undefined {
+  const { version, command, address, ssh_key: sshKey, ...others } = parse(payload) ?? {};
+  if (version !== RELAY_VERSION || Object.keys(others).length > 0) return undefined;
+  if (command !== undefined && !(typeof command === "string" && command.length <= MAX_COMMAND_CHARACTERS + 1))
+    return undefined;
+  const knownAddress = typeof address === "string" ? parseAddress(address) : undefined;
+  const knownKey = typeof sshKey === "string" ? parseKeyFingerprint(sshKey) : undefined;
+  if (knownAddress !== address || knownKey !== sshKey) return undefined;
+  return { command, address: knownAddress, sshKey: knownKey };
+}
+
+/** The payload of an `outcome` frame. */
+export function encodeRelayOutcome(outcome: RelayOutcome): Buffer {
+  if (outcome.kind === "answered") return encode({ kind: "answered" });
+  const { code, reason } = outcome;
+  const printable = reason.replace(/[^\x20-\x7e]/g, "?").slice(0, MAX_REASON_CHARACTERS);
+  return encode({ kind: "failed", code, reason: printable === "" ? code : printable });
+}
+
+/** Reads it; undefined for anything else. Controlled by: the service, or who sits at its socket. */
+export function parseRelayOutcome(payload: Uint8Array): RelayOutcome | undefined {
+  const { kind, code, reason, ...others } = parse(payload) ?? {};
+  if (Object.keys(others).length > 0) return undefined;
+  if (kind === "answered") return code === undefined && reason === undefined ? { kind } : undefined;
+  if (kind !== "failed" || typeof code !== "string" || typeof reason !== "string") return undefined;
+  if (!Object.hasOwn(EXIT, code) || !PRINTABLE.test(reason) || reason.length > MAX_REASON_CHARACTERS)
+    return undefined;
+  return { kind, code: code as Code, reason };
+}
+
+function encode(value: CanonicalValue): Buffer {
+  return Buffer.from(encodeCanonicalJson(value), "latin1");
+}
+
+function parse(payload: Uint8Array): { readonly [key: string]: unknown } | undefined {
+  const value = parseCanonicalJson(Buffer.from(payload).toString("latin1"));
+  return typeof value === "object" && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+}
