@@ -1,6 +1,7 @@
 import { dirname } from "node:path";
 import type { Config } from "../config/config.ts";
 import { readConfigFile } from "../config/config-file.ts";
+import { ConfigFault } from "../config/parse-config.ts";
 import { openServiceJournal } from "../journal.ts";
 import { Fault } from "../outcome.ts";
 import { clientSocket } from "../service/client-socket.ts";
@@ -10,6 +11,7 @@ import { enterFence } from "./fence.ts";
 import { listen } from "./listening-socket.ts";
 import { loadKey } from "./open-host.ts";
 import { openRemoteLogs } from "./open-remote-logs.ts";
+import { openReports } from "./open-reports.ts";
 import { openServiceManager, type ServiceManager } from "./service-manager.ts";
 import { inheritedSockets } from "./systemd-sockets.ts";
 
@@ -17,16 +19,25 @@ import { inheritedSockets } from "./systemd-sockets.ts";
 export async function serveCommand(configFile: string, environment: Environment): Promise<number> {
   const config = readSplitConfig(configFile);
   enterFence(["--config", configFile, "serve"], environment, fenceOf(config, configFile, environment));
+  // Before there is anything to stop: a signal that comes early must not end it half begun.
+  const stopped = stopSignal();
+  let hangUp: () => void = () => undefined; // what starts now reads the configuration as it is
+  process.on("SIGHUP", () => hangUp());
   const manager = openServiceManager(environment);
   try {
     const service = await SigningService.start(worldOf(configFile, environment));
-    process.on("SIGHUP", () => void reload(service, manager));
-    const stopped = stopSignal();
+    const reports = await openReports(service);
+    let reloaded: Promise<void> = Promise.resolve();
+    hangUp = () => {
+      reloaded = reloaded.then(() => reload(service, manager)).then(() => reports.refresh());
+    };
     manager.watch(() => service.ledger.queries.newest());
     manager.tell("READY=1");
     await stopped;
+    hangUp = () => undefined;
+    await reloaded;
     manager.tell("STOPPING=1");
-    await service.stop();
+    await reports.close(() => service.stop());
     return 0;
   } finally {
     manager.close();
@@ -68,12 +79,9 @@ async function reload(service: SigningService, manager: ServiceManager): Promise
   try {
     await service.reload();
   } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    const problems = "problems" in error ? { problems: error.problems } : {};
-    service.journal.error(
-      { code: error.code, err: error, ...problems },
-      `nothing was changed: ${error.message}`,
-    );
+    const problems = error instanceof ConfigFault ? { problems: error.problems } : {};
+    const [code, why] = error instanceof Fault ? [error.code, error.message] : ["internal", String(error)];
+    service.journal.error({ code, err: error, ...problems }, `nothing was changed: ${why}`);
   }
   manager.tell("READY=1");
 }

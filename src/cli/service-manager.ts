@@ -5,8 +5,8 @@ import type { Environment } from "./environment.ts";
 export interface ServiceManager {
   /** One assignment, such as `READY=1`; never throws. */
   tell(state: string): void;
-  /** Says that the service is alive, as often as was asked for, while `isAlive` does; it may throw. */
-  watch(isAlive: () => void): void;
+  /** Says that the service is alive, as often as was asked for, unless `check` throws. */
+  watch(check: () => unknown): void;
   close(): void;
 }
 
@@ -29,12 +29,16 @@ export function openServiceManager({
   };
   return {
     tell,
-    watch: (isAlive) => {
+    watch: (check) => {
       const periodMs = Number(watchdogUsec) / 1000;
       if (!(periodMs >= 1)) return;
       timer = setInterval(() => {
-        isAlive();
-        tell("WATCHDOG=1");
+        try {
+          check();
+          tell("WATCHDOG=1");
+        } catch {
+          // Perhaps the next time; after too long the manager ends the service and starts it anew.
+        }
       }, periodMs / 2);
     },
     close: () => {

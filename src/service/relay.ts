@@ -31,46 +31,59 @@ export interface RelayStreams {
 export async function relay(
   socketPath: string,
   request: RelayRequest,
-  { stdin, stdout }: RelayStreams,
+  streams: RelayStreams,
 ): Promise<RelayOutcome> {
   const isBatch = isBatchCommand(request.command);
-  const service = new ServiceConnection(await open(socketPath));
-  const held: Buffer[] = [];
-  let heldBytes = 0;
   try {
-    service.send(encodeFrame("request", encodeRelayRequest(request)));
-    for await (const frame of service.frames()) {
-      switch (frame.kind) {
-        case "proceed":
-          void pump(stdin, service);
-          break;
-        case "output":
-          heldBytes += frame.bytes.length;
-          if (isBatch) await write(stdout, frame.bytes);
-          else if (heldBytes <= MAX_ANSWER_BYTES) held.push(frame.bytes);
-          else throw unavailable("it does not stop answering");
-          break;
-        case "outcome": {
-          const outcome = parseRelayOutcome(frame.payload);
-          if (outcome === undefined) throw unavailable("it does not speak the relay's protocol");
-          if (outcome.kind === "answered" && heldBytes === 0) throw unavailable("it answered nothing");
-          if (outcome.kind === "answered" && !isBatch) await write(stdout, Buffer.concat(held));
-          return outcome;
-        }
-        default:
-          throw unavailable("it does not speak the relay's protocol");
-      }
+    const service = new ServiceConnection(await open(socketPath));
+    try {
+      return await converse(service, request, streams, isBatch);
+    } finally {
+      service.close();
     }
-    throw unavailable("the connection to it was lost");
   } catch (error) {
     // The tar on the other side takes an archive that just ends for a whole one.
     if (isBatch && !(error instanceof Fault && error.code === "reply-not-delivered"))
-      await write(stdout, encodeBrokenEnd()).catch(() => undefined);
+      await write(streams.stdout, encodeBrokenEnd()).catch(() => undefined);
     throw error;
   } finally {
-    service.close();
-    stdin.destroy();
+    streams.stdin.destroy();
   }
+}
+
+async function converse(
+  service: ServiceConnection,
+  request: RelayRequest,
+  { stdin, stdout }: RelayStreams,
+  isBatch: boolean,
+): Promise<RelayOutcome> {
+  const held: Buffer[] = [];
+  let bytes = 0;
+  service.send(encodeFrame("request", encodeRelayRequest(request)));
+  for await (const frame of service.frames()) {
+    switch (frame.kind) {
+      case "proceed":
+        void pump(stdin, service);
+        break;
+      case "output":
+        bytes += frame.bytes.length;
+        if (isBatch) await write(stdout, frame.bytes);
+        else if (bytes <= MAX_ANSWER_BYTES) held.push(frame.bytes);
+        else throw unavailable("it does not stop answering");
+        break;
+      case "outcome": {
+        const outcome = parseRelayOutcome(frame.payload);
+        if (outcome === undefined) throw unavailable("it does not speak the relay's protocol");
+        if (outcome.kind === "failed") return outcome;
+        if (bytes === 0) throw unavailable("it answered nothing");
+        if (!isBatch) await write(stdout, Buffer.concat(held));
+        return outcome;
+      }
+      default:
+        throw unavailable("it does not speak the relay's protocol");
+    }
+  }
+  throw unavailable("the connection to it was lost");
 }
 
 /** Sends what comes from the client until it ends, or the service has had enough. */
