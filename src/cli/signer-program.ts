@@ -72,6 +72,16 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
     });
 
   program
+    .command("status")
+    .description("how the host is: service, requests, limits, keys, log, remote logs; for administrators")
+    .option("--json", "all of it as one line of JSON")
+    .addHelpText("after", "\nEnds with 69 where something is in the way of signing.")
+    .action(async ({ json = false }: { json?: boolean }) => {
+      const { statusCommand } = await import("./status-command.ts");
+      finish(await statusCommand(config(), { json }));
+    });
+
+  program
     .command("init")
     .description("make what the configuration names and is not there yet: state, log, log key, OpenPGP key")
     .option("--origin <name>", "for a new configuration: the log's identity, such as signer.example.org/repo")

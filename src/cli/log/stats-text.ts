@@ -1,4 +1,5 @@
 import type { Group, Grouping, Tally } from "../../log/log-statistics.ts";
+import { textTable } from "../text-table.ts";
 import { gauge, LEGEND, tallyBar } from "./chart.ts";
 import { coloured, type Output, printable } from "./output.ts";
 import type { Acknowledged, LimitUse, Statistics } from "./stats.ts";
@@ -148,14 +149,11 @@ function table(
   rows: readonly (readonly string[])[],
   output: Output,
 ): readonly string[] {
-  const safe = rows.map((row) => row.map(printable));
-  const widths = titles.map((title, i) => Math.max(title.length, ...safe.map((row) => row[i]?.length ?? 0)));
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join("  ")
-      .trimEnd();
-  return [heading(line(titles), output), ...safe.map(line)];
+  const { header, lines } = textTable(
+    titles.map((title) => ({ title })),
+    rows,
+  );
+  return [heading(header, output), ...lines];
 }
 
 function heading(text: string, { look }: Output): string {
