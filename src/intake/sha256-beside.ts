@@ -18,6 +18,18 @@ parentPort.on("message", ({ slab, bytes }) => {
 });
 `;
 
+/** Slabs that nobody uses, for who comes next: a service that made a new one for each request spent its time on collecting them. */
+const idle: ArrayBuffer[] = [];
+const MAX_IDLE = 8;
+
+function takeSlab(): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(idle.pop() ?? new ArrayBuffer(SLAB_BYTES));
+}
+
+function giveBack(slabs: readonly ArrayBuffer[]): void {
+  for (const slab of slabs) if (idle.length < MAX_IDLE && slab.byteLength === SLAB_BYTES) idle.push(slab);
+}
+
 /** Bytes that wait for a thread, from the start of the slab. */
 interface Filled {
   readonly slab: ArrayBuffer;
@@ -30,7 +42,7 @@ interface Filled {
  * threads once, and wait for two garbage collectors, took 100 MB more.
  */
 export class Sha256Beside {
-  #slab = new Uint8Array(SLAB_BYTES);
+  #slab = takeSlab();
   #slabBytes = 0;
   /** Until there is a worker. */
   #filled: Filled[] = [];
@@ -70,6 +82,8 @@ export class Sha256Beside {
     this.#worker?.removeAllListeners();
     void this.#worker?.terminate();
     this.#worker = undefined;
+    giveBack([this.#slab.buffer, ...this.#filled.map(({ slab }) => slab), ...this.#free]);
+    this.#slab = new Uint8Array(0);
     this.#filled = [];
     this.#free = [];
   }
@@ -80,7 +94,7 @@ export class Sha256Beside {
     else if (this.#filled.push(full) === SLABS) this.#worker = this.#start();
     this.#slabBytes = 0;
     if (this.#worker === undefined) {
-      this.#slab = new Uint8Array(SLAB_BYTES);
+      this.#slab = takeSlab();
       return;
     }
     while (this.#free.length === 0) await this.#workerSays(this.#worker);
