@@ -62,7 +62,7 @@ function describeService({ version, startedAt, isServing }: ServiceState, now: D
 function wrap(text: string, width: number): readonly string[] {
   const lines: string[] = [];
   let line = "";
-  for (const word of printable(text).split(" ")) {
+  for (const word of printable(text).trim().split(/ +/)) {
     if (line !== "" && line.length + 1 + word.length > width) {
       lines.push(line);
       line = word;
