@@ -15,7 +15,7 @@ export const DEFAULT_LIMITS: ExpansionLimits = {
 };
 
 /** Bytes taken from a decompressor at a time: so few that those that wait for the garbage collector do not add up. */
-const PIECE_BYTES = 512 * 1024;
+const PIECE_BYTES = 128 * 1024;
 
 /** Passes an uncompressed database on as it is. */
 export function expandNothing(sink: PieceSink, limits: ExpansionLimits): Expander {

@@ -23,9 +23,12 @@ export class StreamExpander implements Expander {
   readonly #format: CompressedFormat;
   readonly #sink: PieceSink;
   readonly #budget: Budget;
-  /** What comes next: the first `#collectedBytes` of one buffer, while the decompressor reads the other. */
-  #collected = Buffer.allocUnsafe(INPUT_BYTES);
-  #spare = Buffer.allocUnsafe(INPUT_BYTES);
+  /**
+   * What comes next: the first `#collectedBytes` of one buffer, while the decompressor reads the other. Neither is made
+   * before it is needed: most of what is signed is smaller than one of them.
+   */
+  #collected: Buffer | undefined;
+  #spare: Buffer | undefined;
   #collectedBytes = 0;
   #decompressing = false;
   /** What the decompressor was given last, and the number of bytes before that. */
@@ -65,10 +68,14 @@ export class StreamExpander implements Expander {
       while (this.#collectedBytes === INPUT_BYTES && !this.#over()) await this.#change();
       if (this.#over())
         return this.#refuse(refusal("trailing-data", "expected nothing after the compressed stream"));
-      const taken = chunk.copy(this.#collected, this.#collectedBytes, at);
-      this.#collectedBytes += taken;
-      at += taken;
-      this.#send();
+      if (!this.#decompressing && this.#collectedBytes === 0) {
+        const piece = chunk.subarray(at, at + INPUT_BYTES);
+        this.#write(piece);
+        at += piece.length;
+      } else {
+        at += this.#collect(chunk.subarray(at));
+        this.#send();
+      }
       this.#parseHeld();
     }
     return this.#refused;
@@ -88,13 +95,28 @@ export class StreamExpander implements Expander {
     this.#stream.destroy();
   }
 
+  /** Keeps a copy of what fits; how much that was. */
+  #collect(bytes: Buffer): number {
+    this.#collected ??= Buffer.allocUnsafe(INPUT_BYTES);
+    const taken = bytes.copy(this.#collected, this.#collectedBytes);
+    this.#collectedBytes += taken;
+    return taken;
+  }
+
   /** Gives the decompressor what is collected, unless it is busy; in the end it asks for more itself. */
   #send(): void {
-    if (this.#decompressing || this.#collectedBytes === 0 || this.#refused !== undefined) return;
-    this.#inputStart += this.#input.length;
-    this.#input = this.#collected.subarray(0, this.#collectedBytes);
+    if (this.#decompressing || this.#collected === undefined || this.#collectedBytes === 0) return;
+    if (this.#refused !== undefined) return;
+    const collected = this.#collected.subarray(0, this.#collectedBytes);
     [this.#collected, this.#spare] = [this.#spare, this.#collected];
     this.#collectedBytes = 0;
+    this.#write(collected);
+  }
+
+  /** Gives the decompressor bytes that MUST stay as they are until it has read them. */
+  #write(input: Buffer): void {
+    this.#inputStart += this.#input.length;
+    this.#input = input;
     this.#decompressing = true;
     this.#stream.write(this.#input, () => {
       this.#decompressing = false;
