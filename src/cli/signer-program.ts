@@ -124,6 +124,17 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
     });
 
   program
+    .command("sender")
+    .description(
+      "connect the signing service of split mode with the remote logs: a process of an account of its own",
+    )
+    .option("--socket <path>", "where to listen (default: [sender] of the configuration)")
+    .action(async ({ socket }: { socket?: string }) => {
+      const { senderCommand } = await import("./sender-command.ts");
+      finish(await senderCommand(config(), socket, environment));
+    });
+
+  program
     .command("clock")
     .description("what to do where the clock is behind the log")
     .command("accept")

@@ -117,6 +117,11 @@ const service = v.strictObject({
   metrics: v.optional(absolutePath),
 });
 
+const sender = v.strictObject({
+  socket: v.optional(absolutePath, "/run/signer-sender/sender.sock"),
+  group: v.optional(groupName),
+});
+
 /** The shape of signer.toml. An unknown key anywhere is an error. */
 export const configSchema = v.strictObject({
   // tlog-checkpoint: non-empty, no spaces, no plus (which ends the name in a verifier key), no newline.
@@ -137,6 +142,7 @@ export const configSchema = v.strictObject({
   rules: listOf("rules", rule),
   remote_log: v.optional(v.array(remoteLog, "expected [[remote_log]] tables"), []),
   service: v.optional(service, {}),
+  sender: v.optional(sender, {}),
 });
 
 export type RawService = v.InferOutput<typeof service>;

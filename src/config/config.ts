@@ -33,6 +33,16 @@ export interface Config {
   readonly journalFile: string | undefined;
   /** How `signer serve` is reached; of no meaning to the standalone forced command. */
   readonly service: ServiceSettings;
+  /** Where `signer sender` listens, and the service connects to it. */
+  readonly sender: SenderSettings;
+}
+
+/** `[sender]`. */
+export interface SenderSettings {
+  /** Absolute path of its socket. */
+  readonly socketPath: string;
+  /** Name or number of the group that may connect beside the owner; undefined: nobody else may. */
+  readonly group: string | undefined;
 }
 
 /** `[service]`. */

@@ -55,6 +55,7 @@ export function parseConfig(toml: string): Config {
     deadlines: { idleMs: output.deadlines.idle, totalMs: output.deadlines.total },
     journalFile: output.journal,
     service: makeService(output.service),
+    sender: { socketPath: output.sender.socket, group: output.sender.group },
   };
 }
 

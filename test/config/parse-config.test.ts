@@ -26,12 +26,21 @@ describe("parseConfig", () => {
     expect(parseConfig(toml())).toEqual({
       origin: "signer.example.org/repo",
       notationDomain: "signer.example.org",
+      mode: "standalone",
       stateDirectory: "/var/lib/signer",
       keys: new Map([["repo", { file: "/etc/signer/repo.key", passphraseCredential: undefined }]]),
       reissueWindowMs: 86_400_000,
       deadlines: { idleMs: 30_000, totalMs: 3_600_000 },
       remoteLogs: [],
       journalFile: undefined,
+      service: {
+        socketDirectory: "/run/signer",
+        groups: new Map(),
+        maxConnections: 32,
+        maxActive: 4,
+        metricsFile: undefined,
+      },
+      sender: { socketPath: "/run/signer-sender/sender.sock", group: undefined },
       rules: [
         {
           id: "db",
@@ -49,6 +58,20 @@ describe("parseConfig", () => {
         },
       ],
     });
+  });
+
+  it("reads where the sender listens, and who may connect", () => {
+    const sender = '[sender]\nsocket = "/run/elsewhere.sock"\ngroup = "signer"\n';
+    expect(parseConfig(`${toml()}\n${sender}`).sender).toEqual({
+      socketPath: "/run/elsewhere.sock",
+      group: "signer",
+    });
+    const wrong = '[sender]\nsocket = "elsewhere"\ngroup = "Sign er"\nhost = "log.example.org"\n';
+    expect(problems(`${toml()}\n${wrong}`)).toEqual([
+      'sender.socket: expected an absolute path, not "elsewhere"',
+      expect.stringMatching(/^sender\.group: expected a group's name or number/),
+      "sender.host: unknown key",
+    ]);
   });
 
   it("reads every key of a rule", () => {

@@ -80,8 +80,8 @@ async function pushToLogHost(
   const { acknowledgedBy, SshRemoteLog } = await import("../../log/remote/ssh-remote-log.ts");
   const { stateDirectory } = config;
   const journal = await openJournal(config.journalFile);
-  const log = new SshRemoteLog(source, { ledger, stateDirectory, journal, patience: "backlog" });
-  const fault = await faultOf(log.deliver(size));
+  const log = new SshRemoteLog(source, { ledger, stateDirectory, journal });
+  const fault = await faultOf(log.catchUp(size));
   await log.close();
   const newest = log.acknowledged ?? acknowledgedBy(source.witness, ledger);
   const { name } = source;
@@ -90,23 +90,15 @@ async function pushToLogHost(
 }
 
 async function pushToCollector(source: SyslogSource, size: number, ledger: Ledger): Promise<Pushed> {
+  const { SyslogConnection } = await import("../../log/remote/syslog-connection.ts");
   const { SyslogRemoteLog } = await import("../../log/remote/syslog-remote-log.ts");
   const { name } = source;
-  const log = new SyslogRemoteLog(source, ledger);
-  const before = ledger.forwardedSize(name);
-  let fault: Fault | undefined;
-  // One delivery sends so much at most; as long as there is progress, another follows.
-  for (let last = -1, now = before; last < now && now < size; last = now, now = ledger.forwardedSize(name))
-    fault = await faultOf(log.deliver(size));
+  const log = new SyslogRemoteLog(source, ledger, { connect: (to) => new SyslogConnection(to) });
+  const before = log.entries;
+  const fault = await faultOf(log.catchUp(size));
   await log.close();
-  const holds = ledger.forwardedSize(name);
-  return {
-    name,
-    sent: holds - before,
-    holds,
-    cosignedAt: undefined,
-    fault: holds < size ? fault : undefined,
-  };
+  const holds = log.entries;
+  return { name, sent: holds - before, holds, cosignedAt: undefined, fault };
 }
 
 async function faultOf(work: Promise<void>): Promise<Fault | undefined> {

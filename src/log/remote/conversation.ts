@@ -25,6 +25,7 @@ export class Conversation {
   #incoming: Promise<Message>;
   #hasArrived = false;
   #failed: Fault | undefined;
+  #heardAt = 0;
 
   constructor(connection: Connection, options: ConversationOptions) {
     this.#connection = connection;
@@ -37,6 +38,11 @@ export class Conversation {
   /** Whether it can go on, as far as this side has heard. */
   get isOpen(): boolean {
     return this.#failed === undefined && !this.#hasArrived && !this.#connection.broken.aborted;
+  }
+
+  /** When the last message came, on the clock of `performance.now`. */
+  get heardAt(): number {
+    return this.#heardAt;
   }
 
   /** Runs a piece of the conversation; after a failure nothing more is said. */
@@ -95,6 +101,7 @@ export class Conversation {
     incoming.then(
       () => {
         this.#hasArrived = true;
+        this.#heardAt = performance.now();
       },
       (error: Fault) => {
         this.#hasArrived = true;

@@ -103,6 +103,11 @@ export class LogHost {
     return this.#conversation.isOpen;
   }
 
+  /** When it was last heard, on the clock of `performance.now`. */
+  get heardAt(): number {
+    return this.#conversation.heardAt;
+  }
+
   /**
    * Sends entries `from` to `to` (exclusive), at most 256, under the log's checkpoint of size `to`, and waits for the
    * acknowledgement of as many or more. It verifies; whether it is a head of this log is for the caller to say.

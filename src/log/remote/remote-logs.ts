@@ -1,13 +1,21 @@
 import type { Journal } from "../../journal.ts";
-import { Fault } from "../../outcome.ts";
+import { Fault, type FaultCode } from "../../outcome.ts";
 import type { RecordedSignature, SignatureEntry } from "../ledger.ts";
+import { BackgroundDelivery, type Pace, SERVICE_PACE } from "./background-delivery.ts";
 
-/** One remote log, as a request meets it. Each method MUST end within the remote log's timeout. */
+/**
+ * One remote log, as requests meet it: many at once, and one after the other. `ready` and `deliver` MUST end within the remote
+ * log's timeout, for each request its own.
+ */
 export interface RemoteLog {
   /** As the configuration calls it. */
   readonly name: string;
   /** Whether a signature waits for it. */
   readonly required: boolean;
+  /** Whether there is a connection now, as far as this side has heard. */
+  readonly isConnected: boolean;
+  /** How many entries it has acknowledged, as far as is known; of one that cannot acknowledge, how many were sent to it. */
+  readonly entries: number;
   /** Begins to connect, where that has not begun. MUST NOT throw. */
   connect(): void;
   /**
@@ -19,10 +27,12 @@ export interface RemoteLog {
   contradiction(): Fault | undefined;
   /**
    * Sends what the other side lacks; resolves when it has acknowledged the first `size` entries (one that cannot
-   * acknowledge: when they are sent). Faults as {@link RemoteLog.ready}.
+   * acknowledge: when they are sent). Faults as {@link RemoteLog.ready}. Of one that is not required, one at a time.
    */
   deliver(size: number): Promise<void>;
-  /** Ends the connection, within seconds. MUST NOT reject. */
+  /** The same for a backlog: for as long as each answer comes in time. */
+  catchUp(size: number): Promise<void>;
+  /** Ends the connection, within seconds, and what is under way with it. MUST NOT reject. */
   close(): Promise<void>;
 }
 
@@ -38,25 +48,64 @@ export interface Receipt {
   readonly [released]: true;
 }
 
-/** All remote logs of a configuration. What goes wrong with one that is not required goes to the journal. */
+/** How a remote log is doing, for metrics and `signer status`. */
+export interface RemoteLogStatus {
+  readonly name: string;
+  readonly required: boolean;
+  readonly connected: boolean;
+  /** As {@link RemoteLog.entries}. */
+  readonly entries: number;
+  /** What went wrong since it last went well; undefined where nothing did. */
+  readonly failure: { readonly at: Date; readonly code: FaultCode; readonly reason: string } | undefined;
+}
+
+/**
+ * All remote logs of a configuration: for one request, which then calls {@link RemoteLogs.finish}, or for a service, which
+ * calls {@link RemoteLogs.follow} first. What goes wrong with one that is not required goes to the journal.
+ */
 export class RemoteLogs {
   readonly #logs: readonly RemoteLog[];
-  readonly #journal: Journal;
-  /** What is under way to those that are not required: one delivery after the other to each. */
-  readonly #deliveries = new Map<RemoteLog, Promise<void>>();
+  readonly #background: ReadonlyMap<RemoteLog, BackgroundDelivery>;
+  readonly #failures = new Map<RemoteLog, NonNullable<RemoteLogStatus["failure"]>>();
 
   constructor(logs: readonly RemoteLog[], journal: Journal) {
     this.#logs = logs;
-    this.#journal = journal;
+    this.#background = new Map(
+      logs.map((log) => {
+        const watch = (work: Promise<void>) => this.#watch(log, work);
+        return [log, new BackgroundDelivery(log, { watch, journal })];
+      }),
+    );
   }
 
   get #required(): readonly RemoteLog[] {
     return this.#logs.filter((log) => log.required);
   }
 
+  /**
+   * From now on each remote log is kept connected, and is sent what it lacks without a request as well: again and again
+   * after a failure, in growing intervals of at most a minute, and each minute what was refused meanwhile.
+   * @param size how many entries the log has now; may throw a Fault
+   * @param pace other than a service's in tests
+   */
+  follow(size: () => number, pace: Pace = SERVICE_PACE): void {
+    for (const delivery of this.#background.values()) delivery.follow(size, pace);
+  }
+
+  /** Each remote log as it is now, in file order. Asks nobody. Faults as those of the ledger. */
+  state(): readonly RemoteLogStatus[] {
+    return this.#logs.map((log) => {
+      const { name, required, isConnected: connected, entries } = log;
+      return { name, required, connected, entries, failure: this.#failures.get(log) };
+    });
+  }
+
   /** Begins to connect to all, so that the handshakes go on while the artefact is read. */
   connect(): void {
-    for (const log of this.#logs) log.connect();
+    for (const log of this.#logs) {
+      if (log.required) log.connect();
+      else this.#background.get(log)?.connect();
+    }
   }
 
   /**
@@ -65,7 +114,7 @@ export class RemoteLogs {
    */
   async ready(): Promise<void> {
     this.connect();
-    await all(this.#required.map((log) => log.ready()));
+    await all(this.#required.map((log) => this.#watch(log, log.ready(), "a part")));
     for (const log of this.#logs) {
       const fault = log.contradiction();
       if (fault !== undefined) throw fault;
@@ -78,9 +127,9 @@ export class RemoteLogs {
    */
   async release(recorded: RecordedSignature): Promise<Receipt> {
     const size = recorded.entry.seq + 1;
-    this.#deliverOptional(size);
+    for (const log of this.#logs) if (!log.required) this.#background.get(log)?.ask(size);
     try {
-      await all(this.#required.map((log) => log.deliver(size)));
+      await all(this.#required.map((log) => this.#watch(log, log.deliver(size))));
     } catch (error) {
       throw isUnavailable(error) ? withAdvice(error) : error;
     }
@@ -88,26 +137,24 @@ export class RemoteLogs {
     return { entry, signature } as unknown as Receipt;
   }
 
-  /** Waits until those that are not required are done, or timed out, and ends all connections. Never throws. */
+  /**
+   * Ends all connections: of a request, when those that are not required are done or timed out; of a service, at once. Never
+   * throws.
+   */
   async finish(): Promise<void> {
-    await Promise.all(this.#deliveries.values());
+    await Promise.all([...this.#background.values()].map((delivery) => delivery.end()));
     await Promise.all(this.#logs.map((log) => log.close()));
   }
 
-  #deliverOptional(size: number): void {
-    for (const log of this.#logs.filter(({ required }) => !required)) {
-      const before = this.#deliveries.get(log);
-      const deliver = () => this.#deliver(log, size);
-      this.#deliveries.set(log, before === undefined ? deliver() : before.then(deliver));
-    }
-  }
-
-  async #deliver(log: RemoteLog, size: number): Promise<void> {
+  /** Notes how it went, and passes it on. Only the whole shows that what went wrong does so no more. */
+  async #watch(log: RemoteLog, work: Promise<void>, what: "a part" | "all" = "all"): Promise<void> {
     try {
-      await log.deliver(size);
+      await work;
+      if (what === "all") this.#failures.delete(log);
     } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      this.#journal.warn({ remote_log: log.name, code: error.code, err: error }, error.message);
+      if (error instanceof Fault)
+        this.#failures.set(log, { at: new Date(), code: error.code, reason: error.message });
+      throw error;
     }
   }
 }

@@ -52,7 +52,10 @@ export async function connectSsh(remote: SshRemoteLog, signal: AbortSignal): Pro
   let hostKey: "unseen" | "pinned" | "another" = "unseen";
   client.on("error", (error) => fail(noAnswer(remote.name, reasonOf(error, hostKey), error)));
   // Once there is a channel, that ends too, after everything that arrived was read from it.
-  client.on("close", () => reject(noAnswer(remote.name, "it ended the connection")));
+  client.on("close", () => {
+    signal.removeEventListener("abort", giveUp); // a signal may live longer than many connections
+    reject(noAnswer(remote.name, "it ended the connection"));
+  });
   client.on("ready", () => {
     client.exec(COMMAND, (error, channel) => {
       if (error) fail(noAnswer(remote.name, "it starts no command for this key", error));

@@ -9,53 +9,55 @@ import type { Ledger } from "../ledger.ts";
 import type { LogSource, StoredEntry } from "../log-source.ts";
 import { encodeVerifierKey } from "../signed-note.ts";
 import { contradictionOf } from "./contradiction-of.ts";
+import { KeptLogHost } from "./kept-log-host.ts";
 import { ConflictFault, LogHost } from "./log-host.ts";
 import { APPEND_TARGET_BYTES, MAX_ENTRIES_PER_MESSAGE } from "./message.ts";
 import { noAnswer } from "./remote-log-fault.ts";
 import type { RemoteLog } from "./remote-logs.ts";
-
-/** A connection that has been silent for longer is asked whether it stands before it is relied upon, in ms. */
-const FRESH_MS = 1_000;
-/** How long a login that nobody needs any more may take before it is broken off, in ms. */
-const LOGIN_MS = 2_000;
+import { type Patience, WaitingDeliveries } from "./waiting-deliveries.ts";
 
 export interface SshRemoteLogOptions {
   readonly ledger: Pick<Ledger, "verifier" | "source" | "acknowledge" | "acknowledgements">;
   /** Of the ledger: where the mark is put that stops signing. */
   readonly stateDirectory: string;
   readonly journal: Journal;
-  /**
-   * How long {@link SshRemoteLog.deliver} may take: as a whole no longer than the timeout, which a request waits for, or as
-   * long as each answer comes in time, for a backlog. Left out: a request.
-   */
-  readonly patience?: "request" | "backlog";
   /** Connects; left out: over SSH. Faults `remote-log-unavailable`. */
   readonly connect?: (signal: AbortSignal) => Promise<LogHost>;
 }
 
-/** A remote log of type `ssh`: a log host that keeps a copy of the log, and acknowledges what it has with its cosignature. */
+/**
+ * A remote log of type `ssh`: a log host that keeps a copy of the log, and acknowledges what it has with its cosignature. Many
+ * requests may use one at once, for as long as the process lives.
+ */
 export class SshRemoteLog implements RemoteLog {
   readonly name: string;
   readonly required: boolean;
   readonly #source: SshRemoteLogSource;
   readonly #options: SshRemoteLogOptions;
-  readonly #connect: (signal: AbortSignal) => Promise<LogHost>;
-  /** Ends everything that is under way; its reason is a Fault. */
-  readonly #end = new AbortController();
-  #greeting: Promise<LogHost> | undefined;
-  /** When the other side was last heard, on the clock of `performance.now`. */
-  #heardAt = 0;
+  readonly #host: KeptLogHost;
+  readonly #deliveries = new WaitingDeliveries(async (begin) => {
+    if (this.#contradiction !== undefined) throw this.#contradiction;
+    return await this.#host.use((host) => this.#append(host, begin()));
+  });
   #contradiction: Fault | undefined;
   #acknowledged: Acknowledgement | undefined;
   #sent = 0;
+  /** The keeping of acknowledgements that is under way. */
+  #storing: Promise<void> | undefined;
+  #stored = 0;
 
   constructor(source: SshRemoteLogSource, options: SshRemoteLogOptions) {
-    const { name, required } = source;
+    const { name, required, timeoutMs } = source;
     this.name = name;
     this.required = required;
     this.#source = source;
     this.#options = options;
-    this.#connect = options.connect ?? ((signal) => LogHost.connect(source, options.ledger.verifier, signal));
+    this.#host = new KeptLogHost({
+      name,
+      timeoutMs,
+      connect: options.connect ?? ((signal) => LogHost.connect(source, options.ledger.verifier, signal)),
+      greeted: (host) => this.#greeted(host),
+    });
   }
 
   /** Entries that it has sent and that were acknowledged. */
@@ -68,14 +70,27 @@ export class SshRemoteLog implements RemoteLog {
     return this.#acknowledged;
   }
 
+  get isConnected(): boolean {
+    return this.#host.isOpen;
+  }
+
+  get entries(): number {
+    return sizeOf(this.#acknowledged ?? acknowledgedBy(this.#source.witness, this.#options.ledger));
+  }
+
   connect(): void {
-    if (this.#greeting !== undefined) return;
-    this.#greeting = this.#greet();
-    this.#greeting.catch(() => undefined); // ready() says it
+    if (this.#contradiction === undefined) this.#host.connect();
   }
 
   async ready(): Promise<void> {
-    await this.#within(this.#source.timeoutMs, () => this.#host());
+    if (this.#contradiction !== undefined) throw this.#contradiction;
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(this.#timedOut()), this.#source.timeoutMs);
+    try {
+      await Promise.race([this.#host.stand(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   contradiction(): Fault | undefined {
@@ -83,71 +98,35 @@ export class SshRemoteLog implements RemoteLog {
   }
 
   async deliver(size: number): Promise<void> {
-    const { patience = "request" } = this.#options;
-    const before = this.#acknowledged;
-    try {
-      await this.#within(patience === "request" ? this.#source.timeoutMs : undefined, async () => {
-        const host = await this.#host();
-        while (sizeOf(this.#acknowledged) < size) await this.#append(host, size);
-      });
-    } finally {
-      if (sizeOf(this.#acknowledged) > sizeOf(before) || before === undefined) this.#store();
-    }
+    await this.#reach(size, { timeoutMs: this.#source.timeoutMs, fault: () => this.#timedOut() });
+  }
+
+  async catchUp(size: number): Promise<void> {
+    await this.#reach(size);
   }
 
   async close(): Promise<void> {
-    // sshd holds connections that end before a login against the address (PerSourcePenalties): a client that is refused
-    // again and again must not be able to lock this host out.
-    await this.#greeted();
-    this.#end.abort(noAnswer(this.name, "the connection is closed"));
-    this.#greeting?.then(
-      (host) => host.close(),
-      () => undefined,
-    );
+    await this.#host.close();
+    await this.#storing;
   }
 
-  /** Waits until a greeting that is under way has come to its end, though not for long. */
-  async #greeted(): Promise<void> {
-    if (this.#greeting === undefined) return;
-    const { promise: enough, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, LOGIN_MS);
-    await Promise.race([this.#greeting.catch(() => undefined), enough]);
-    clearTimeout(timer);
-  }
-
-  /** The log host, greeted, heard of lately. One that went away while the artefact was read is called once more. */
-  async #host(): Promise<LogHost> {
-    this.connect();
-    const host = await this.#greeting;
-    if (host !== undefined && (await this.#stands(host))) return host;
-    this.#greeting = this.#greet();
-    return await this.#greeting;
-  }
-
-  async #stands(host: LogHost): Promise<boolean> {
-    if (!host.isOpen) return false;
-    if (performance.now() - this.#heardAt < FRESH_MS) return true;
-    // A third, so that there is time to connect anew.
-    const timer = setTimeout(() => host.close(), this.#source.timeoutMs / 3);
+  async #reach(size: number, patience?: Patience): Promise<void> {
+    if (this.#contradiction !== undefined) throw this.#contradiction;
     try {
-      await host.rootOf(host.size);
-      this.#heardAt = performance.now();
-      return true;
-    } catch (error) {
-      if (error instanceof Fault && !this.#end.signal.aborted) return false;
-      throw error;
+      if (sizeOf(this.#acknowledged) < size) await this.#deliveries.reach(size, patience);
     } finally {
-      clearTimeout(timer);
+      this.#keep();
     }
   }
 
-  async #greet(): Promise<LogHost> {
-    const host = await this.#connect(this.#end.signal);
-    this.#heardAt = performance.now();
+  #timedOut(): Fault {
+    return noAnswer(this.name, "timed out");
+  }
+
+  #greeted(host: LogHost): void {
     this.#acknowledged = undefined;
     if (host.newest !== undefined) this.#take(host.newest, host);
     this.#noticeLoss(host);
-    return host;
   }
 
   /** A log host that has less than it once acknowledged is filled again; somebody should know. */
@@ -161,15 +140,15 @@ export class SshRemoteLog implements RemoteLog {
       );
   }
 
-  /** Sends the next entries that the log host lacks, of the first `size`, and takes its acknowledgement. */
-  async #append(host: LogHost, size: number): Promise<void> {
+  /** Sends the next entries that the log host lacks, of the first `size`; how many it has acknowledged then. */
+  async #append(host: LogHost, size: number): Promise<number> {
     const from = sizeOf(this.#acknowledged);
+    if (from >= size) return from; // it was greeted with as many
     const source = this.#options.ledger.source();
     try {
       const entries = nextEntries(source, from, size);
       const to = from + entries.length;
       const acknowledgement = await host.append(source.checkpointAt(to), from, to, entries);
-      this.#heardAt = performance.now();
       this.#take(acknowledgement, host);
       this.#sent += entries.length;
     } catch (error) {
@@ -178,6 +157,7 @@ export class SshRemoteLog implements RemoteLog {
     } finally {
       source.close();
     }
+    return sizeOf(this.#acknowledged);
   }
 
   /** An acknowledgement counts where it is of a head of this log; one that is not is evidence against the log. */
@@ -211,37 +191,27 @@ export class SshRemoteLog implements RemoteLog {
     throw fault;
   }
 
-  /** Keeps the newest acknowledgement for proofs. One that cannot be kept comes again with the next request. */
-  #store(): void {
-    const { ledger, journal } = this.#options;
-    if (this.#acknowledged === undefined) return;
-    try {
-      ledger.acknowledge(this.#acknowledged);
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      journal.warn(
-        { remote_log: this.name, code: error.code, err: error },
-        "an acknowledgement was not kept",
-      );
-    }
+  /** Keeps the newest acknowledgement for proofs, without being waited for. One that cannot be kept comes again with the next. */
+  #keep(): void {
+    this.#storing ??= this.#store().finally(() => {
+      this.#storing = undefined;
+    });
   }
 
-  /** Runs `work`, and ends all that this remote log does where it takes longer. */
-  async #within<T>(timeoutMs: number | undefined, work: () => Promise<T>): Promise<T> {
-    const { promise, reject } = Promise.withResolvers<never>();
-    const timer =
-      timeoutMs === undefined
-        ? undefined
-        : setTimeout(() => {
-            const fault = noAnswer(this.name, "timed out");
-            reject(fault);
-            this.#end.abort(fault);
-            void this.#greeting?.then((host) => host.close()).catch(() => undefined);
-          }, timeoutMs);
-    try {
-      return await Promise.race([work(), promise]);
-    } finally {
-      clearTimeout(timer);
+  async #store(): Promise<void> {
+    const { ledger, journal } = this.#options;
+    for (let newest = this.#acknowledged; newest !== undefined && sizeOf(newest) !== this.#stored; ) {
+      this.#stored = sizeOf(newest);
+      try {
+        await ledger.acknowledge(newest);
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error;
+        journal.warn(
+          { remote_log: this.name, code: error.code, err: error },
+          "an acknowledgement was not kept",
+        );
+      }
+      newest = this.#acknowledged;
     }
   }
 }

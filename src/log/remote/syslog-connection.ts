@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import type { SyslogRemoteLog as SyslogSource } from "../../config/config.ts";
 import { Fault, quoted } from "../../outcome.ts";
+import type { CollectorConnection } from "./collector-connection.ts";
 
 /** Authenticated encryption with forward secrecy; TLS 1.2 among it as RFC 9662 §4 wants it of senders. */
 const CIPHERS = [
@@ -25,7 +26,7 @@ const PAUSE_MS = 100;
  * One TLS connection to a syslog collector, which is who the configured CA says (RFC 5425 §5.2) before a byte is sent. All
  * Faults are `remote-log-unavailable`.
  */
-export class SyslogConnection {
+export class SyslogConnection implements CollectorConnection {
   readonly #source: SyslogSource;
   readonly #socket: TLSSocket;
   readonly #opened: Promise<void>;
@@ -59,31 +60,30 @@ export class SyslogConnection {
     this.#startTimer();
   }
 
-  /** Whether it can be used, as far as is known. */
   get isUsable(): boolean {
     return this.#fault === undefined && !this.#ending && !this.#socket.destroyed;
   }
 
-  /** From now on, everything that is still to come has to happen within the configured timeout, or the connection is over. */
   limit(): void {
     this.#limited = true;
     this.#startTimer();
   }
 
-  /** Resolves when the collector is authenticated. Its own refusal of this host may come later. */
   async opened(): Promise<void> {
     await this.#opened;
     this.#check();
   }
 
-  /**
-   * Sends `chunks`, ends the connection, and resolves when the collector has ended it too (RFC 5425 §4.4): then it has read
-   * all, unless it went away while the last of it was under way. Pulls a chunk when the one before is with the kernel.
-   */
-  async send(chunks: Iterable<Buffer>): Promise<void> {
+  /** Where chunks are long in coming, a collector that goes away meanwhile ends the waiting. */
+  async send(chunks: Iterable<Buffer> | AsyncIterable<Buffer>): Promise<void> {
     await this.opened();
-    for (const chunk of chunks) {
-      await new Promise<void>((resolve) => this.#socket.write(chunk, () => resolve()));
+    const source =
+      Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
+    for (;;) {
+      const next = await Promise.race([source.next(), this.#closed]);
+      this.#check();
+      if (next === undefined || next.done === true) break;
+      await new Promise<void>((resolve) => this.#socket.write(next.value, () => resolve()));
       this.#check();
     }
     await Promise.race([delay(PAUSE_MS), this.#closed]);
@@ -94,7 +94,6 @@ export class SyslogConnection {
     this.#check();
   }
 
-  /** Ends it without waiting for anything. Never throws. */
   close(): void {
     clearTimeout(this.#timer);
     this.#ending = true;

@@ -3,14 +3,21 @@ import type { SyslogRemoteLog as SyslogSource } from "../../config/config.ts";
 import { Fault } from "../../outcome.ts";
 import type { Ledger } from "../ledger.ts";
 import type { LogSource } from "../log-source.ts";
+import type { CollectorConnection } from "./collector-connection.ts";
 import type { RemoteLog } from "./remote-logs.ts";
-import { SyslogConnection } from "./syslog-connection.ts";
 import { checkpointMessage, encodeSyslogFrame, entryMessage, type SyslogSender } from "./syslog-message.ts";
 
 /** Entries that one {@link SyslogRemoteLog.deliver} sends at most: a request does not wait for a long backlog. */
 export const MAX_ENTRIES_PER_DELIVERY = 10_000;
 /** A chunk is complete with this many octets; an entry more than fits is in it whole. */
 const CHUNK_BYTES = 64 * 1024;
+
+export interface SyslogRemoteLogOptions {
+  /** Begins to connect. Throws a Fault `remote-log-unavailable` where it cannot even begin. */
+  readonly connect: (source: SyslogSource) => CollectorConnection;
+  /** Entries of one delivery; {@link MAX_ENTRIES_PER_DELIVERY} where left out. */
+  readonly maxEntries?: number;
+}
 
 /**
  * A site's syslog collector: gets the lines of all entries, and a checkpoint after them, over TLS. It acknowledges nothing,
@@ -21,17 +28,28 @@ export class SyslogRemoteLog implements RemoteLog {
   readonly #source: SyslogSource;
   readonly #ledger: Ledger;
   readonly #maxEntries: number;
-  #connection: SyslogConnection | undefined;
+  readonly #connectTo: SyslogRemoteLogOptions["connect"];
+  #connection: CollectorConnection | undefined;
+  #isClosed = false;
 
-  /** @param maxEntries of one delivery; fewer in tests */
-  constructor(source: SyslogSource, ledger: Ledger, maxEntries = MAX_ENTRIES_PER_DELIVERY) {
+  constructor(source: SyslogSource, ledger: Ledger, options: SyslogRemoteLogOptions) {
     this.#source = source;
     this.#ledger = ledger;
-    this.#maxEntries = maxEntries;
+    this.#connectTo = options.connect;
+    this.#maxEntries = options.maxEntries ?? MAX_ENTRIES_PER_DELIVERY;
   }
 
   get name(): string {
     return this.#source.name;
+  }
+
+  /** A connection is there for a delivery alone. */
+  get isConnected(): boolean {
+    return this.#connection?.isUsable === true;
+  }
+
+  get entries(): number {
+    return this.#ledger.forwardedSize(this.name);
   }
 
   connect(): void {
@@ -62,7 +80,7 @@ export class SyslogRemoteLog implements RemoteLog {
     try {
       await connection.opened();
       const to = await this.#send(connection);
-      this.#ledger.recordForwarded(this.name, to);
+      await this.#ledger.recordForwarded(this.name, to);
       if (to < size) {
         throw new Fault(
           "remote-log-unavailable",
@@ -74,17 +92,35 @@ export class SyslogRemoteLog implements RemoteLog {
     }
   }
 
+  /** One delivery sends so much at most; as long as there is progress, another follows. */
+  async catchUp(size: number): Promise<void> {
+    let fault: Fault | undefined;
+    for (let last = -1, now = this.entries; last < now && now < size; last = now, now = this.entries) {
+      try {
+        await this.deliver(size);
+        fault = undefined;
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error;
+        fault = error;
+      }
+    }
+    if (fault !== undefined) throw fault;
+  }
+
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#connection?.close();
   }
 
-  #connect(): SyslogConnection {
-    if (this.#connection?.isUsable !== true) this.#connection = new SyslogConnection(this.#source);
+  #connect(): CollectorConnection {
+    if (this.#isClosed)
+      throw new Fault("remote-log-unavailable", "the connection to the collector is closed");
+    if (this.#connection?.isUsable !== true) this.#connection = this.#connectTo(this.#source);
     return this.#connection;
   }
 
   /** Sends what the collector lacks now, and the checkpoint of all up to the last of it; how many entries it then has. */
-  async #send(connection: SyslogConnection): Promise<number> {
+  async #send(connection: CollectorConnection): Promise<number> {
     const from = this.#ledger.forwardedSize(this.name);
     const log = this.#ledger.source();
     try {

@@ -15,6 +15,8 @@ function fakeLog(name: string, required: boolean, calls: string[]) {
   const log: RemoteLog = {
     name,
     required,
+    isConnected: false,
+    entries: 0,
     connect: () => void calls.push(`connect ${name}`),
     ready: () => {
       calls.push(`ready ${name}`);
@@ -23,6 +25,10 @@ function fakeLog(name: string, required: boolean, calls: string[]) {
     contradiction: () => contradiction,
     deliver: (size) => {
       calls.push(`deliver ${size} ${name}`);
+      return delivery.promise;
+    },
+    catchUp: (size) => {
+      calls.push(`catch up ${size} ${name}`);
       return delivery.promise;
     },
     close: async () => void calls.push(`close ${name}`),

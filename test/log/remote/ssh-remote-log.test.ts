@@ -335,14 +335,17 @@ describe("two processes of one host", () => {
 test("a login that is under way is finished before its connection is ended: sshd penalises those that are not", async () => {
   const { fake, remoteLog } = await makeHosts();
   const { promise: connection, resolve: logIn } = Promise.withResolvers<LogHost>();
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
   let ended: AbortSignal | undefined;
   const log = remoteLog(fake, {
     connect: (signal) => {
       ended = signal;
+      begin();
       return connection;
     },
   });
   log.connect();
+  await begun;
   const closed = log.close();
   await sleep(50);
   expect(ended?.aborted).toBe(false);
@@ -365,8 +368,8 @@ describe("a backlog", () => {
   test("goes in appends of at most 256 entries, each acknowledged, and from where the copy ends", async () => {
     const { host, fake, remoteLog } = await longLog();
     await remoteLog(fake).deliver(100);
-    const log = remoteLog(fake, { patience: "backlog" });
-    await log.deliver(700);
+    const log = remoteLog(fake);
+    await log.catchUp(700);
     const appends = fake.received.flatMap((message) => (message.kind === "append" ? [message] : []));
     expect(appends.map(({ from, to }) => [from, to])).toEqual([
       [0, 100],
@@ -375,8 +378,8 @@ describe("a backlog", () => {
       [612, 700],
     ]);
     expect(log.sent).toBe(600);
-    expect(acknowledged(host)).toEqual([700]);
     await log.close();
+    expect(acknowledged(host)).toEqual([700]);
   });
 
   test("that takes longer than a request may wait is left half done, and what is acknowledged is kept", async () => {
@@ -387,8 +390,8 @@ describe("a backlog", () => {
     await log.close();
     const [kept] = acknowledged(host);
     expect([256, 512]).toContain(kept);
-    const patient = remoteLog(fake, { timeoutMs: 1000, patience: "backlog" });
-    await patient.deliver(700);
+    const patient = remoteLog(fake, { timeoutMs: 1000 });
+    await patient.catchUp(700);
     await patient.close();
     expect(acknowledged(host)).toEqual([700]);
   });
