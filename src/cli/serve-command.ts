@@ -56,7 +56,8 @@ function worldOf(configFile: string, environment: Environment): ServiceWorld {
     readConfig: () => readSplitConfig(configFile),
     loadKey: (config, name, now) => loadKey(config, name, now, environment.credentialsDirectory),
     openJournal: (config) => openServiceJournal(config.journalFile),
-    openRemoteLogs,
+    openRemoteLogs: (config, ledger, journal) =>
+      openRemoteLogs(config, ledger, journal, { via: { sender: config.sender.socketPath } }),
     listen: async ({ service }, client, server) => {
       const fd = inherited.get(client);
       if (fd === undefined && inherited.size > 0) return false;

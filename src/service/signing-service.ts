@@ -76,6 +76,7 @@ export class SigningService {
       const service = new SigningService(world, ledger, setup);
       for (const [client, door] of await service.#openDoors(config, journal))
         service.#doors.set(client, door);
+      remoteLogs.follow(() => sizeOf(ledger));
       journal.info({ clients: [...service.#doors.keys()], origin: config.origin }, "serving");
       return service;
     } catch (error) {
@@ -140,6 +141,7 @@ export class SigningService {
     for (const [client, door] of opened) this.#doors.set(client, door);
     const clients = clientsOf(config);
     for (const [client, door] of this.#doors) if (!clients.has(client)) this.#closeDoor(client, door);
+    if (!isSame) remoteLogs.follow(() => sizeOf(this.#ledger));
     if (!isSame) this.#endLater(Promise.all(before.requests).then(() => before.remoteLogs.finish()));
     journal.info({ clients: [...this.#doors.keys()] }, "the configuration was read again");
   }
@@ -209,6 +211,11 @@ export class SigningService {
     const done = work.finally(() => this.#ending.delete(done));
     this.#ending.add(done);
   }
+}
+
+/** How many entries the log has. */
+function sizeOf(ledger: Ledger): number {
+  return ledger.queries.newest().seq + 1;
 }
 
 function clientsOf(config: Config): ReadonlySet<string> {
