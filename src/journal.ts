@@ -1,6 +1,5 @@
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
-import type { Logger } from "pino";
 
 /** Fields of a journal line beside its time, level and message. */
 type JournalFields = Readonly<Record<string, unknown>>;
@@ -18,6 +17,8 @@ export interface Journal {
 /** A journal that is not kept. */
 export const NO_JOURNAL: Journal = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
+const UNWRITTEN: ServiceJournal = { ...NO_JOURNAL, reopen: () => undefined };
+
 /**
  * The journal in a file that is appended to, JSON lines, mode 0600.
  * @param file absolute path; undefined: no journal is kept. Nor is one where root tries in another account's folder what that
@@ -28,22 +29,38 @@ export async function openJournal(file: string | undefined): Promise<Journal> {
   return await writeTo({ dest: file, append: true, mode: 0o600 });
 }
 
-/** The journal of a service: in the file, or on stderr, where its manager keeps it. */
-export async function openServiceJournal(file: string | undefined): Promise<Journal> {
-  return file === undefined ? await writeTo({ fd: 2 }) : await openJournal(file);
+/** The journal of a process that lives for days. */
+export interface ServiceJournal extends Journal {
+  /** Goes on in a new file of the same name, where the old one was moved away (logrotate(8)). Never throws. */
+  reopen(): void;
 }
 
-async function writeTo(place: Readonly<Record<string, string | number | boolean>>): Promise<Journal> {
+/** The journal of a service: in the file, or on stderr, where its manager keeps it. */
+export async function openServiceJournal(file: string | undefined): Promise<ServiceJournal> {
+  if (file === undefined) return await writeTo({ fd: 2 });
+  if (isAnothers(dirname(file))) return UNWRITTEN;
+  return await writeTo({ dest: file, append: true, mode: 0o600 });
+}
+
+async function writeTo(place: Readonly<Record<string, string | number | boolean>>): Promise<ServiceJournal> {
   const { pino } = await import("pino");
   try {
     const destination = pino.destination({ ...place, sync: true });
     destination.on("error", () => undefined);
-    return pino(
+    const logger = pino(
       { base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
       destination,
-    ) satisfies Logger;
+    );
+    return {
+      info: (fields, message) => logger.info(fields, message),
+      warn: (fields, message) => logger.warn(fields, message),
+      error: (fields, message) => logger.error(fields, message),
+      reopen: () => {
+        if ("dest" in place) destination.reopen();
+      },
+    };
   } catch {
-    return NO_JOURNAL;
+    return UNWRITTEN;
   }
 }
 

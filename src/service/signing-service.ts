@@ -1,7 +1,7 @@
 import type { Server } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import type { Config } from "../config/config.ts";
-import type { Journal } from "../journal.ts";
+import type { Journal, ServiceJournal } from "../journal.ts";
 import { LoadedKeys } from "../keys/loaded-keys.ts";
 import type { SigningKey } from "../keys/signing-key.ts";
 import { Ledger } from "../log/ledger.ts";
@@ -23,7 +23,7 @@ export interface ServiceWorld {
   /** Throws Fault `bad-configuration` where it is not wholly valid. */
   readConfig(): Config;
   loadKey(config: Config, name: KeyName, now: Date): Promise<SigningKey>;
-  openJournal(config: Config): Promise<Journal>;
+  openJournal(config: Config): Promise<ServiceJournal>;
   openRemoteLogs(config: Config, ledger: Ledger, journal: Journal): Promise<RemoteLogs>;
   /** Makes a server listen at the socket of that client; false where it has none. Throws Fault `bad-configuration`. */
   listen(config: Config, client: string, server: Server): Promise<boolean>;
@@ -33,7 +33,7 @@ export interface ServiceWorld {
 /** All that a configuration decides, opened; replaced as a whole. */
 interface Setup {
   readonly config: Config;
-  readonly journal: Journal;
+  readonly journal: ServiceJournal;
   readonly keys: LoadedKeys;
   readonly remoteLogs: RemoteLogs;
   /** Requests that began under it and have not ended. */
@@ -128,12 +128,13 @@ export class SigningService {
     const world = this.#world;
     const before = this.#setup;
     const config = world.readConfig();
-    for (const key of ["origin", "stateDirectory", "mode"] as const) {
+    for (const key of ["origin", "stateDirectory", "mode", "journalFile"] as const) {
       if (config[key] !== before.config[key])
-        throw new Fault("bad-configuration", "origin, state and mode change with a restart alone");
+        throw new Fault("bad-configuration", "origin, state, mode and journal change with a restart alone");
     }
+    const { journal } = before;
+    journal.reopen();
     const keys = await loadKeys(world, config);
-    const journal = await world.openJournal(config);
     const isSame = isDeepStrictEqual(config.remoteLogs, before.config.remoteLogs);
     const remoteLogs = isSame ? before.remoteLogs : await world.openRemoteLogs(config, this.#ledger, journal);
     const opened = await this.#openDoors(config, journal);

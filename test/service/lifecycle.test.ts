@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { encodeFrame } from "../../src/service/frame.ts";
 import { Cleanup } from "../support/cleanup.ts";
@@ -88,6 +88,7 @@ describe("SIGHUP", () => {
   test.each<[string, (text: string) => string]>([
     ["a mistake in it", (text) => text.replace('type = "db"', 'type = "exe"')],
     ["another log's origin", (text) => text.replace("signer.example.org/repo", "signer.example.org/other")],
+    ["another journal", (text) => text.replace(/journal = .*/, 'journal = "/var/log/other.jsonl"')],
     ["another mode", (text) => text.replace('"split"', '"standalone"')],
     ["a key that is not there", (text) => text.replace("repo.key", "other.key")],
     [
@@ -105,6 +106,16 @@ describe("SIGHUP", () => {
     expect(existsSync(service.socket("releng"))).toBe(false);
     expect(await service.stop()).toBe(0);
   });
+});
+
+test("where the journal was moved away, SIGHUP begins a new one", async () => {
+  const service = await startSigningService(cleanup);
+  const [, file = ""] = /journal = "(.*)"/.exec(readFileSync(service.host.configFile, "utf8")) ?? [];
+  renameSync(file, `${file}.1`);
+  service.process.kill("SIGHUP");
+  await waitFor(() => service.journal().some(({ msg }) => /read again/.test(String(msg))));
+  expect((await ask(service.socket(), NAME, database)).words).toEqual(SIGNED);
+  expect(service.journal().at(-1)).toMatchObject({ msg: "signed", client: "repos" });
 });
 
 describe("SIGTERM", () => {
