@@ -91,8 +91,12 @@ export interface LogView {
   forwardedSize(collector: string): number;
 }
 
-/** What is known of the connections to the remote logs, by name. */
-export type Connections = ReadonlyMap<string, Required<Pick<RemoteLogState, "connected" | "failure">>>;
+/** A remote log as who is connected to it sees it. */
+export interface RemoteLogConnection extends Pick<RemoteLogState, "failure"> {
+  readonly connected: boolean;
+  /** As {@link RemoteLogState.acknowledged}. */
+  readonly entries: number;
+}
 
 export interface HostSources {
   readonly config: Config;
@@ -102,7 +106,8 @@ export interface HostSources {
   /** Faults of the key become its problem. */
   readonly describeKey: (name: KeyName) => Promise<KeyFacts>;
   readonly service: ServiceState | undefined;
-  readonly connections: Connections;
+  /** By name; empty where nobody is connected. */
+  readonly connections: ReadonlyMap<string, RemoteLogConnection>;
 }
 
 /** Looks at everything once. What cannot be read is a problem in the answer, never a Fault. */
@@ -129,7 +134,7 @@ function logDependent({
 }: HostSources): Pick<HostState, "log" | "rules" | "remoteLogs"> {
   const state = (view: LogView | undefined): Pick<HostState, "rules" | "remoteLogs"> => ({
     rules: config.rules.map((rule) => ruleState(rule, view && countLimits(rule, view.history, now))),
-    remoteLogs: config.remoteLogs.map((source) => remoteLogState(source, view, connections)),
+    remoteLogs: config.remoteLogs.map((source) => remoteLogState(source, view, connections.get(source.name))),
   });
   try {
     if (log instanceof Fault) throw log;
@@ -157,16 +162,17 @@ function limitState({ limit, state }: CountedLimit): LimitState {
 function remoteLogState(
   source: RemoteLogSource,
   log: LogView | undefined,
-  connections: Connections,
+  connection: RemoteLogConnection | undefined,
 ): RemoteLogState {
-  const acknowledged = log && acknowledgedBy(source, log);
-  const unacknowledged =
-    log === undefined || acknowledged === undefined
-      ? undefined
-      : Math.max(0, log.newest().seq + 1 - acknowledged);
-  const { connected, failure } = connections.get(source.name) ?? {};
-  const required = source.kind === "ssh" && source.required;
-  return { name: source.name, required, acknowledged, unacknowledged, connected, failure };
+  const base = {
+    name: source.name,
+    required: source.kind === "ssh" && source.required,
+    connected: connection?.connected,
+    failure: connection?.failure,
+  };
+  if (log === undefined) return { ...base, acknowledged: undefined, unacknowledged: undefined };
+  const acknowledged = connection?.entries ?? acknowledgedBy(source, log);
+  return { ...base, acknowledged, unacknowledged: Math.max(0, log.newest().seq + 1 - acknowledged) };
 }
 
 function acknowledgedBy(source: RemoteLogSource, log: LogView): number {

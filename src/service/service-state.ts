@@ -1,5 +1,5 @@
-import type { Code } from "../outcome.ts";
-import { type Connections, type HostState, readHostState } from "./host-state.ts";
+import { type Code, Fault } from "../outcome.ts";
+import { type HostState, type RemoteLogConnection, readHostState } from "./host-state.ts";
 import type { SigningService } from "./signing-service.ts";
 import type { ClientTally } from "./tally.ts";
 
@@ -98,6 +98,14 @@ function clientState(
   };
 }
 
-function connectionsOf(_service: ObservedService): Connections {
-  return new Map();
+function connectionsOf({ remoteLogs }: ObservedService): ReadonlyMap<string, RemoteLogConnection> {
+  try {
+    const known = remoteLogs.state();
+    return new Map(
+      known.map(({ name, connected, entries, failure }) => [name, { connected, entries, failure }]),
+    );
+  } catch (error) {
+    if (error instanceof Fault) return new Map(); // of the ledger: the state says it elsewhere
+    throw error;
+  }
 }

@@ -17,7 +17,7 @@ const READ_MS = 2_000;
 /** How long the document may be waited for, in ms. */
 const ANSWER_MS = 10_000;
 /** How often a connection that was one too many is tried again, and how long after, in ms. */
-const ATTEMPTS = 20;
+const ATTEMPTS = 40;
 const RETRY_MS = 100;
 
 /** Where the service of a state directory says how it is. */
