@@ -1,6 +1,6 @@
 import { type Checkpoint, openCheckpoint } from "./checkpoint.ts";
 import { cosignedAt, type WitnessKey } from "./cosignature.ts";
-import type { Database } from "./database.ts";
+import type { Database, Reads } from "./database.ts";
 import { encodeVerifierKey, parseNoteKey, parseSignedNote, type VerifierKey } from "./signed-note.ts";
 
 /** The newest head of this log that each witness cosigned, kept beside the log for proofs and for who asks what is acknowledged. */
@@ -41,7 +41,7 @@ export function storeAcknowledgement(
 }
 
 /** All acknowledgements that verify with the log's key; by witness. */
-export function readAcknowledgements(database: Database, verifier: VerifierKey): readonly Acknowledgement[] {
+export function readAcknowledgements(database: Reads, verifier: VerifierKey): readonly Acknowledgement[] {
   return database
     .all("SELECT witness, note FROM acknowledgements ORDER BY witness")
     .map((row) => {

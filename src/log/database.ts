@@ -6,6 +6,9 @@ import { WHEN_BROKEN } from "./halt.ts";
 /** One row, its columns by name. */
 export type Row = Readonly<Record<string, SQLOutputValue>>;
 
+/** What reading takes. */
+export type Reads = Pick<Database, "get" | "all" | "iterate">;
+
 /**
  * A connection to the ledger's SQLite file that speaks Faults: `busy` for a lock that others hold too long,
  * `log-not-durable` where the file cannot be read or written, `log-broken` where it is no sound database. Statements

@@ -1,4 +1,4 @@
-import type { Database } from "./database.ts";
+import type { Database, Reads } from "./database.ts";
 
 /**
  * How far the log was sent to each syslog collector. It is a sender's note and no acknowledgement: a collector gives none
@@ -6,7 +6,7 @@ import type { Database } from "./database.ts";
  */
 
 /** Number of entries that were sent to the collector of this name; 0 where nothing was. */
-export function readForwarded(database: Database, collector: string): number {
+export function readForwarded(database: Reads, collector: string): number {
   const row = database.get("SELECT size FROM forwarded WHERE collector = ?", collector);
   return Number(row?.["size"] ?? 0);
 }

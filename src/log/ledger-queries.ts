@@ -1,5 +1,5 @@
 import { Fault } from "../outcome.ts";
-import type { Database, Row } from "./database.ts";
+import type { Reads, Row } from "./database.ts";
 import { type EntryKind, type LogEntry, parseLogEntry, type SignedEntry } from "./log-entry.ts";
 
 /** What one signature stands for: two requests that agree in all of it may share a signature. */
@@ -58,7 +58,7 @@ export const QUERIES = {
 } as const;
 
 /** The ledger's answers; inside a transaction, as of what it has appended so far. */
-export function ledgerQueries(database: Database): LedgerQueries {
+export function ledgerQueries(database: Reads): LedgerQueries {
   return {
     latestTimes(rule, count, name) {
       const rows =
@@ -107,7 +107,7 @@ export function ledgerQueries(database: Database): LedgerQueries {
 }
 
 /** The time that an entry counts with. The rows MUST be given newest first: the caps of newer ones go for older ones too. */
-function cappedTimes(database: Database): (row: Row) => Date {
+function cappedTimes(database: Reads): (row: Row) => Date {
   const accepted = database.all(QUERIES.clockAccepted);
   let next = 0;
   let cap = Number.POSITIVE_INFINITY;

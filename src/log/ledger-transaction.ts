@@ -20,7 +20,10 @@ export interface Extra {
 
 export type RefusedFields = EntryFields & { readonly kind: "refused" };
 
-/** One transaction of the ledger, under its one lock. Everything in it happens at the same time, or not at all. */
+/**
+ * One transaction of the ledger, under its one lock: nobody else writes between its first question and its end. Everything
+ * in it happens at the same time, or not at all.
+ */
 export interface LedgerTransaction extends LedgerQueries {
   /** The effective time of everything in this transaction; never before the last entry's. */
   readonly time: Date;
@@ -51,8 +54,13 @@ export function startTransaction(database: Database, head: TreeHead, time: Date)
   let root: Uint8Array | undefined = head.root;
   let ended = false;
 
-  function append(fields: EntryFields, extra: Extra = {}): LogEntry {
+  /** Work that was not waited for would write into somebody else's transaction. */
+  function mustRun(): void {
     if (ended) throw new Error("this transaction of the ledger is over");
+  }
+
+  function append(fields: EntryFields, extra: Extra = {}): LogEntry {
+    mustRun();
     const record = extra.private && encodePrivateRecord(extra.private);
     const salt = randomBytes(SALT_BYTES);
     const entry: LogEntry = {
@@ -88,6 +96,7 @@ export function startTransaction(database: Database, head: TreeHead, time: Date)
     },
     append,
     refuse(fields, extra) {
+      mustRun();
       if (!countRefusal(database, time, fields.client, fields.code)) return undefined;
       return append(fields, extra);
     },

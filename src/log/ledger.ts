@@ -1,22 +1,17 @@
 import { Fault, isRefusal, type Refusal } from "../outcome.ts";
 import { type Acknowledgement, readAcknowledgements, storeAcknowledgement } from "./acknowledgements.ts";
-import { signCheckpoint, type TreeHead } from "./checkpoint.ts";
+import { CommittedReads } from "./committed-reads.ts";
 import type { Database } from "./database.ts";
 import { readForwarded, storeForwarded } from "./forwarded.ts";
-import { refuseHalted, WHEN_BROKEN } from "./halt.ts";
+import { refuseHalted } from "./halt.ts";
 import { createState } from "./ledger-creation.ts";
 import { type LedgerQueries, ledgerQueries } from "./ledger-queries.ts";
-import {
-  type Extra,
-  type LedgerTransaction,
-  type RefusedFields,
-  startTransaction,
-  type TransactionHandle,
-} from "./ledger-transaction.ts";
+import type { Extra, LedgerTransaction, RefusedFields } from "./ledger-transaction.ts";
+import { LedgerWriter } from "./ledger-writer.ts";
 import { effectiveTime } from "./log-clock.ts";
 import type { EntryFields, LogEntry } from "./log-entry.ts";
-import { commitLog, logInode, openLogDatabase } from "./log-file.ts";
-import { type LogHead, readCheckpoint, readHead, readVerifier } from "./log-head.ts";
+import { logInode, openLogDatabase } from "./log-file.ts";
+import { readCheckpoint, readHead, readVerifier } from "./log-head.ts";
 import { readLogKey } from "./log-key.ts";
 import { LogSource } from "./log-source.ts";
 import { encodeVerifierKey, type NoteSigner, type VerifierKey } from "./signed-note.ts";
@@ -54,23 +49,21 @@ export interface LedgerOptions {
  * Ledger and log of a signing host: one database, in which taking a place in a limit, appending the entry and growing the
  * tree is one transaction under one lock. Keeps nothing of the log from one transaction to the next but its head, to
  * notice a log that shrinks.
+ *
+ * Any number of callers may use it at once. What writes runs one after another, in the order of the calls, and what waits
+ * meanwhile shares a commit ({@link LedgerWriter}); what reads sees what is committed.
  */
 export class Ledger {
   /** Read-only questions outside a transaction, for early refusals and `status`. */
   readonly queries: LedgerQueries;
-  readonly #database: Database;
+  readonly #writer: LedgerWriter;
+  readonly #reads: CommittedReads;
   readonly #signer: NoteSigner;
   readonly #directory: string;
-  readonly #inode: number;
-  #head: TreeHead;
-  #inTransaction = false;
-  #unusable: Fault | undefined;
 
   private constructor(directory: string, database: Database, options: LedgerOptions) {
     this.#directory = directory;
-    this.#inode = logInode(directory);
-    this.#database = database;
-    this.queries = ledgerQueries(database);
+    const inode = logInode(directory);
     const verifier = readVerifier(database);
     if (options.origin !== undefined && options.origin !== verifier.name) {
       throw new Fault(
@@ -86,8 +79,13 @@ export class Ledger {
       );
     }
     database.exec("BEGIN");
-    this.#head = readHead(database, verifier);
+    const head = readHead(database, verifier);
     database.exec("COMMIT");
+    this.#writer = new LedgerWriter(database, { directory, inode, signer: this.#signer, head });
+    this.#reads = new CommittedReads(database, () =>
+      openLogDatabase(directory, { ...options, readOnly: true }),
+    );
+    this.queries = ledgerQueries(this.#reads);
   }
 
   /**
@@ -124,17 +122,19 @@ export class Ledger {
 
   /** The newest signed checkpoint: a C2SP note. */
   checkpoint(): string {
-    return readCheckpoint(this.#database);
+    return readCheckpoint(this.#reads);
   }
 
   /**
-   * Runs `work` in one transaction, which is committed when `work` resolves and rolled back when it rejects; the rejection
-   * passes through. One at a time. Faults: `busy` where others held the lock past the timeout, `clock-behind`,
-   * `log-broken`, `log-not-durable` where the commit failed: then nothing that `work` returned may leave the host, and
+   * Runs `work` in a transaction, alone: what it appends is committed, and this resolves then, or undone where `work` rejects;
+   * the rejection passes through. Calls that wait for their turn, up to 64 ({@link LedgerWriter}), are committed
+   * together. `work` MUST end, and MUST NOT wait for another call that writes to this ledger: that one waits for it.
+   * Faults: `busy` where other processes held the lock past the timeout, `clock-behind`, `log-broken`, `log-not-durable` where the
+   * commit failed, for all that were to be committed with it: then nothing that `work` returned may leave the host, and
    * this object is of no further use.
    */
   async transact<T>(now: Date, work: (transaction: LedgerTransaction) => T | Promise<T>): Promise<T> {
-    return await this.#transact(
+    return await this.#writer.transact(
       (last) => effectiveTime(now, last),
       ({ transaction, appendSummaries }) => {
         appendSummaries();
@@ -176,7 +176,7 @@ export class Ledger {
       if (last > now) previous = last;
       return now;
     };
-    return await this.#transact(
+    return await this.#writer.transact(
       timeOf,
       ({ transaction }) =>
         previous && transaction.append({ kind: "clock-accepted", previous: previous.toISOString() }),
@@ -185,22 +185,22 @@ export class Ledger {
 
   /** What witnesses have acknowledged of this log. */
   acknowledgements(): readonly Acknowledgement[] {
-    return readAcknowledgements(this.#database, this.verifier);
+    return readAcknowledgements(this.#reads, this.verifier);
   }
 
-  /** Keeps an acknowledgement for proofs, in a transaction of its own. Faults as SQLite's: `busy`, `log-not-durable`. */
-  acknowledge(acknowledgement: Acknowledgement): void {
-    storeAcknowledgement(this.#database, acknowledgement);
+  /** Keeps an acknowledgement for proofs; resolves when that is durable. In its turn, as a transaction. Faults: `busy`, `log-not-durable`. */
+  async acknowledge(acknowledgement: Acknowledgement): Promise<void> {
+    await this.#writer.writeBeside((database) => storeAcknowledgement(database, acknowledgement));
   }
 
   /** How many entries were sent to the syslog collector of this name. */
   forwardedSize(collector: string): number {
-    return readForwarded(this.#database, collector);
+    return readForwarded(this.#reads, collector);
   }
 
-  /** Keeps that number, unless it is larger already, in a transaction of its own. Faults: `busy`, `log-not-durable`. */
-  recordForwarded(collector: string, size: number): void {
-    storeForwarded(this.#database, collector, size);
+  /** Keeps that number, unless it is larger already. In its turn, as a transaction. Faults: `busy`, `log-not-durable`. */
+  async recordForwarded(collector: string, size: number): Promise<void> {
+    await this.#writer.writeBeside((database) => storeForwarded(database, collector, size));
   }
 
   /** The log as it is now, for who sends it on: one snapshot, which the caller closes. Signs heads of any size it had. */
@@ -208,74 +208,15 @@ export class Ledger {
     return new LogSource(this.#directory, this.#signer);
   }
 
-  /** Ends the use of the file; a transaction that still runs is rolled back. */
+  /**
+   * Ends the use of the file. Calls that have not resolved by now reject, as all later ones do, with Fault `no-state`: those
+   * that wait, and those of a transaction that still runs, which is rolled back whole. Who wants them done waits for them first.
+   */
   close(): void {
-    this.#unusable ??= new Fault("no-state", "the ledger is closed");
-    this.#database.close();
-  }
-
-  async #transact<T>(
-    timeOf: (last: Date) => Date,
-    work: (handle: TransactionHandle) => T | Promise<T>,
-  ): Promise<T> {
-    if (this.#unusable !== undefined) throw this.#unusable;
-    if (this.#inTransaction) throw new Error("a ledger runs one transaction at a time");
-    this.#inTransaction = true;
     try {
-      this.#database.exec("BEGIN IMMEDIATE");
-      // Asked again: a request may have taken an hour since the log was opened.
-      refuseHalted(this.#directory);
-      const head = this.#readHead();
-      const handle = startTransaction(this.#database, head, timeOf(head.lastTime));
-      const { transaction, grew } = handle;
-      let result: T;
-      try {
-        result = await work(handle);
-      } finally {
-        handle.end();
-      }
-      if (grew()) {
-        this.#database.run("UPDATE head SET checkpoint = ?", signCheckpoint(transaction, this.#signer));
-      }
-      const { size, root } = transaction;
-      this.#commit();
-      this.#head = { size, root };
-      return result;
-    } catch (error) {
-      this.#rollBack();
-      throw error;
+      this.#reads.close();
     } finally {
-      this.#inTransaction = false;
-    }
-  }
-
-  /** The head that this transaction starts from. A log that is not the continuation of what this process saw is broken. */
-  #readHead(): LogHead {
-    const head = readHead(this.#database);
-    const { size, root } = this.#head;
-    if (head.size < size || (head.size === size && Buffer.compare(head.root, root) !== 0)) {
-      throw new Fault(
-        "log-broken",
-        `the log is not the continuation of what it was a moment ago; ${WHEN_BROKEN}`,
-      );
-    }
-    return head;
-  }
-
-  #commit(): void {
-    try {
-      commitLog(this.#database, this.#directory, this.#inode);
-    } catch (error) {
-      if (error instanceof Fault) this.#unusable = error;
-      throw error;
-    }
-  }
-
-  #rollBack(): void {
-    try {
-      if (this.#database.inTransaction) this.#database.exec("ROLLBACK");
-    } catch (cause) {
-      this.#unusable ??= new Fault("log-not-durable", "a transaction could not be rolled back", { cause });
+      this.#writer.close();
     }
   }
 }

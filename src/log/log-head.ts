@@ -1,6 +1,6 @@
 import { Fault } from "../outcome.ts";
 import { openCheckpoint, parseCheckpoint, type TreeHead } from "./checkpoint.ts";
-import type { Database } from "./database.ts";
+import type { Database, Reads } from "./database.ts";
 import { parseLogEntry } from "./log-entry.ts";
 import { hashLeaf, type NodeReader, nodePosition, storedNodes, treeRoot } from "./merkle.ts";
 import { parseSignedNote, parseVerifierKey, type VerifierKey } from "./signed-note.ts";
@@ -29,7 +29,7 @@ export function readVerifier(database: Database): VerifierKey {
 }
 
 /** The newest signed checkpoint, whole, as it is stored. */
-export function readCheckpoint(database: Database): string {
+export function readCheckpoint(database: Reads): string {
   const checkpoint = database.get("SELECT checkpoint FROM head")?.["checkpoint"];
   if (typeof checkpoint !== "string") throw broken("the log has no checkpoint");
   return checkpoint;

@@ -5,12 +5,13 @@ import { ORIGIN, signatureRecord } from "../log/signature-record.ts";
 
 /**
  * A process that signs, for tests that take its disk, its life or its patience away. Arguments: state directory, how many
- * signatures (each in a transaction of its own), and the limit of all of them together. Each signature that could be
- * delivered is a line `signed SEQ SHA256`, said before the next begins; then why it ended: `done`, `refused CODE` or `fault CODE`. With
- * `create` for the number it makes the log instead.
+ * signatures, the limit of all of them together, and how many callers ask for that many each at once (default 1: then each
+ * signature is in a transaction of its own). Each signature that could be delivered is a line `signed SEQ SHA256`, said before
+ * its caller asks for the next; then why it ended: `done`, `refused CODE` or `fault CODE`. With `create` for the number it
+ * makes the log instead.
  */
 
-const [directory = "", wanted = "1", limit = "1000000"] = process.argv.slice(2);
+const [directory = "", wanted = "1", limit = "1000000", callers = "1"] = process.argv.slice(2);
 
 function say(line: string): void {
   writeSync(1, `${line}\n`);
@@ -21,7 +22,8 @@ try {
     wanted === "create"
       ? Ledger.create(directory, { origin: ORIGIN, now: new Date() })
       : Ledger.open(directory);
-  say(await signMany(ledger));
+  const ends = await Promise.all(Array.from({ length: Number(callers) }, () => signMany(ledger)));
+  say(ends.find((end) => end !== "done") ?? "done");
   ledger.close();
 } catch (error) {
   if (!(error instanceof Fault)) throw error;

@@ -60,8 +60,10 @@ async function work(
   count: number | "create",
   limit = 1_000_000,
   prefix: readonly string[] = [],
+  callers = 1,
 ) {
-  const [command = NODE, ...args] = [...prefix, NODE, WORKER, directory, String(count), String(limit)];
+  const call = [NODE, WORKER, directory, String(count), String(limit), String(callers)];
+  const [command = NODE, ...args] = [...prefix, ...call];
   return said(await run(command, args));
 }
 
@@ -121,6 +123,17 @@ describe("a full disk", () => {
   });
 });
 
+test("a full disk means no signature of any of the callers that share a commit, and no other is lost", async () => {
+  const directory = newState();
+  const limit = statSync(join(directory, "log.db")).size + 100_000;
+  const { signed, end } = await work(directory, 10_000, undefined, ["prlimit", `--fsize=${limit}`], 16);
+  expect(end).toBe("fault log-not-durable");
+  expect(signed.length).toBeGreaterThan(0);
+  const later = await work(directory, 2);
+  expect(later.end).toBe("done");
+  expectAllLogged(directory, [...signed, ...later.signed]);
+});
+
 test("a state directory that cannot be written means no signature", async (context) => {
   const disk = isRoot ? tmpfs(512) : freshDirectory();
   if (disk === undefined) return context.skip("root without leave to mount");
@@ -144,23 +157,28 @@ test("a missing database is refused and not made, with its directory there or no
   expect(() => statSync(join(directory, "log.db"))).toThrow();
 });
 
-test("a process killed at any moment leaves a log that agrees with itself and holds all that it could deliver", async () => {
-  const directory = newState();
-  const all: (readonly [number, string])[] = [];
-  for (let round = 0; round < 6; round++) {
-    const child = spawn(NODE, [WORKER, directory, "100000"], { stdio: ["ignore", "pipe", "inherit"] });
-    const chunks: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
-    await once(child.stdout, "data");
-    setTimeout(() => child.kill("SIGKILL"), 3 + 17 * round);
-    await once(child, "close");
-    const { signed, end } = said({ stdout: Buffer.concat(chunks), stderr: "" });
-    expect(end).toBeUndefined();
-    all.push(...signed);
-    expectAllLogged(directory, all);
-  }
-  expect(all.length).toBeGreaterThan(6);
-});
+test.each([1, 16])(
+  "a process killed at any moment, with callers at once: %i, leaves a log that agrees with itself and holds all that it could deliver",
+  async (callers) => {
+    const directory = newState();
+    const all: (readonly [number, string])[] = [];
+    for (let round = 0; round < 6; round++) {
+      const child = spawn(NODE, [WORKER, directory, "100000", "1000000", String(callers)], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      const chunks: Buffer[] = [];
+      child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+      await once(child.stdout, "data");
+      setTimeout(() => child.kill("SIGKILL"), 3 + 17 * round);
+      await once(child, "close");
+      const { signed, end } = said({ stdout: Buffer.concat(chunks), stderr: "" });
+      expect(end).toBeUndefined();
+      all.push(...signed);
+      expectAllLogged(directory, all);
+    }
+    expect(all.length).toBeGreaterThan(6);
+  },
+);
 
 test("eighty processes at once on a limit of ten: exactly ten sign, and none of the others is merely unlucky", async () => {
   const directory = newState();
@@ -170,6 +188,16 @@ test("eighty processes at once on a limit of ten: exactly ten sign, and none of 
     ...Array(10).fill("done"),
     ...Array(70).fill("refused over-limit"),
   ]);
+  expect(signed.map(([seq]) => seq).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  expect(entriesOf(directory)).toHaveLength(11);
+  expectAllLogged(directory, signed);
+});
+
+test("six processes of twenty callers each at once on a limit of ten: exactly ten sign", async () => {
+  const directory = newState();
+  const ends = await Promise.all(Array.from({ length: 6 }, () => work(directory, 1, 10, [], 20)));
+  expect(ends.map(({ end }) => end)).toEqual(Array(6).fill("refused over-limit"));
+  const signed = ends.flatMap((each) => each.signed);
   expect(signed.map(([seq]) => seq).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   expect(entriesOf(directory)).toHaveLength(11);
   expectAllLogged(directory, signed);

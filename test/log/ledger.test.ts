@@ -263,14 +263,6 @@ describe("a transaction", () => {
     expect(entriesOf(directory)).toHaveLength(1);
   });
 
-  test("runs alone: a second one on the same ledger is a mistake of the program", async () => {
-    const { ledger } = freshLedger();
-    await ledger.transact(at(1), async () => {
-      await expect(ledger.transact(at(1), () => undefined)).rejects.toThrow("one transaction at a time");
-    });
-    await ledger.transact(at(1), () => undefined);
-  });
-
   test("waits for others no longer than the timeout: busy", async () => {
     const { ledger, directory } = freshLedger();
     const other = reopen(directory, 20);

@@ -35,7 +35,7 @@ beforeEach(async () => {
     after.verifier,
     WITNESS.key,
   );
-  if (acknowledgement !== undefined) after.acknowledge(acknowledgement);
+  if (acknowledgement !== undefined) await after.acknowledge(acknowledgement);
 });
 
 function verify(witnesses = [WITNESS.key]) {

@@ -170,7 +170,7 @@ describe("stats", () => {
     const note = cosign(ledger.checkpoint(), witness, at(2 * DAY));
     const acknowledgement = openAcknowledgement(note, ledger.verifier, witness.key);
     if (acknowledgement === undefined) throw new Error("the witness cosigned it");
-    ledger.acknowledge(acknowledgement);
+    await ledger.acknowledge(acknowledgement);
     await sign(ledger, at(2 * DAY + 1));
     await sign(ledger, at(2 * DAY + 2));
     const { text } = await signerLog(["--state", directory, "stats"], NOW);

@@ -1,15 +1,17 @@
 import { generateKeyPairSync } from "node:crypto";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { openAcknowledgement } from "../../../src/log/acknowledgements.ts";
+import { openAcknowledgement, storeAcknowledgement } from "../../../src/log/acknowledgements.ts";
 import { cosign, type Witness } from "../../../src/log/cosignature.ts";
 import { Ledger } from "../../../src/log/ledger.ts";
+import { openLogDatabase } from "../../../src/log/log-file.ts";
+import { readCheckpoint, readVerifier } from "../../../src/log/log-head.ts";
 import { packageList } from "../../../src/log/package-list.ts";
 import { openCopyDirectory } from "../../../src/log/restore/held-copy.ts";
 import { type Restored, type RestoreOptions, restoreLog } from "../../../src/log/restore/restore.ts";
 import { noteKey } from "../../../src/log/signed-note.ts";
 import { isRefusal } from "../../../src/outcome.ts";
-import { at, freshDirectory, MINUTE, ORIGIN, refused, reopen, sign } from "../fixture.ts";
+import { at, freshDirectory, MINUTE, ORIGIN, refused, sign } from "../fixture.ts";
 
 /** A witness with a key of its own. */
 export function newWitness(name = "log.example.org/repo"): Witness {
@@ -51,12 +53,12 @@ export async function signMore(directory: string, count: number, now = at(10 * M
 export function copyOf(directory: string, witness: Witness = WITNESS): string {
   const copy = join(freshDirectory(), "copy");
   cpSync(directory, copy, { recursive: true });
-  const ledger = reopen(copy);
-  const note = cosign(ledger.checkpoint(), witness, at(6 * MINUTE));
-  const acknowledgement = openAcknowledgement(note, ledger.verifier, witness.key);
+  const database = openLogDatabase(copy);
+  const note = cosign(readCheckpoint(database), witness, at(6 * MINUTE));
+  const acknowledgement = openAcknowledgement(note, readVerifier(database), witness.key);
   if (acknowledgement === undefined) throw new Error("the cosignature does not verify");
-  ledger.acknowledge(acknowledgement);
-  ledger.close();
+  storeAcknowledgement(database, acknowledgement);
+  database.close();
   rmSync(join(copy, "log.key"));
   return copy;
 }
