@@ -12,6 +12,8 @@ export interface Environment {
   readonly notifyPipe: string | undefined;
   /** How often the service manager wants to hear of the service, in microseconds. */
   readonly watchdogUsec: string | undefined;
+  /** `ask` where the launcher wants to know the flags of a service's fence, and starts it with them itself. */
+  readonly fence: string | undefined;
 }
 
 /** The variables of a service: what one of ours needs when it starts itself anew. */
@@ -37,6 +39,7 @@ export function takeEnvironment(): Environment {
     listenFdNames: env[SERVICE_VARIABLES.listenFdNames],
     notifyPipe: env[SERVICE_VARIABLES.notifyPipe],
     watchdogUsec: env[SERVICE_VARIABLES.watchdogUsec],
+    fence: env["FENCE"],
   };
   for (const name of Object.keys(env)) delete env[name];
   return taken;

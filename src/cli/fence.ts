@@ -1,4 +1,4 @@
-import { realpathSync } from "node:fs";
+import { realpathSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Environment, SERVICE_VARIABLES } from "./environment.ts";
 
@@ -13,36 +13,62 @@ const NEWEST_FLAG = "--allow-net";
 
 /**
  * Starts this program anew in place of itself, under Node's permission model: no other paths, no child process, no addon.
- * A second fence behind the account's own rights and the service manager's sandbox. Same process id, same descriptors, so
- * that whoever started it notices nothing. Returns where the process is fenced already, or this Node cannot.
+ * A second fence behind the account's own rights and the service manager's sandbox. Same process id, so that whoever started
+ * it notices nothing. Returns where the process is fenced already, or this Node cannot.
+ *
+ * Descriptors do not come along: Node closes what it has inherited when it starts something. A service whose sockets systemd has
+ * opened is fenced by the launcher, which asks for the flags first and gets them on stdout, one a line.
  */
-export function enterFence(argv: readonly string[], environment: Environment, { read, write }: Fence): void {
+export function enterFence(argv: readonly string[], environment: Environment, fence: Fence): void {
   const script = process.argv[1];
   if (process.permission !== undefined || script === undefined) return;
-  if (process.execve === undefined || !process.allowedNodeEnvironmentFlags.has(NEWEST_FLAG)) return;
-  const program = join(dirname(realpathSync(script)), ".."); // dist/ or src/, and node_modules
-  process.execve(
+  const canFence =
+    process.execve !== undefined && process.allowedNodeEnvironmentFlags.has(NEWEST_FLAG) === true;
+  if (environment.fence === "ask") {
+    writeSync(
+      1,
+      canFence
+        ? flagsOf(fence, script)
+            .map((flag) => `${flag}\n`)
+            .join("")
+        : "",
+    );
+    process.exit(0);
+  }
+  if (!canFence) return;
+  process.execve?.(
     process.execPath,
-    [
-      process.execPath,
-      ...process.execArgv,
-      "--disable-warning=ExperimentalWarning",
-      "--disable-warning=PERM0006", // about --allow-worker: the digests beside the recogniser have one
-      "--permission",
-      "--allow-net",
-      "--allow-worker",
-      ...[program, ...read, ...write].flatMap((path) => allow("read", path)),
-      ...write.flatMap((path) => allow("write", path)),
-      script,
-      ...argv,
-    ],
+    [process.execPath, ...process.execArgv, ...flagsOf(fence, script), script, ...argv],
     variablesOf(environment),
   );
 }
 
-/** A path, and where it leads. */
-function allow(access: "read" | "write", path: string): readonly string[] {
-  return [...new Set([path, realPath(path)])].map((each) => `--allow-fs-${access}=${each}`);
+/** Flags of Node; none has a newline in it, since no path of a configuration has. */
+function flagsOf({ read, write }: Fence, script: string): readonly string[] {
+  const program = join(dirname(realpathSync(script)), ".."); // dist/ or src/, and node_modules
+  return [
+    "--disable-warning=ExperimentalWarning",
+    "--disable-warning=PERM0006", // about --allow-worker: the digests beside the recogniser have one
+    "--permission",
+    "--allow-net",
+    "--allow-worker",
+    ...outermost([program, ...read, ...write]).map((path) => `--allow-fs-read=${path}`),
+    ...outermost(write).map((path) => `--allow-fs-write=${path}`),
+  ];
+}
+
+/**
+ * The paths, and where they lead, without those that lie in another one: told of a folder after something in it, Node 26
+ * closes that folder itself.
+ */
+function outermost(paths: readonly string[]): readonly string[] {
+  const all = new Set(paths.flatMap((path) => [path, realPath(path)]));
+  return [...all].filter((path) => !ancestorsOf(path).some((folder) => all.has(folder)));
+}
+
+function ancestorsOf(path: string): readonly string[] {
+  const parent = dirname(path);
+  return parent === path ? [] : [parent, ...ancestorsOf(parent)];
 }
 
 function realPath(path: string): string {

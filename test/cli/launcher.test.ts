@@ -13,12 +13,14 @@ interface Started {
   readonly environment: readonly string[];
   readonly args: readonly string[];
   readonly limits: string;
+  readonly nodeFlags: readonly string[];
 }
 const PROGRAM = `
 const { readFileSync } = process.getBuiltinModule("node:fs");
 const environment = readFileSync("/proc/self/environ", "latin1").split("\\0").slice(0, -1);
 const limits = readFileSync("/proc/self/limits", "latin1");
-process.stdout.write(JSON.stringify({ environment, args: process.argv.slice(2), limits }));
+const args = process.argv.slice(2);
+process.stdout.write(JSON.stringify({ environment, args, limits, nodeFlags: process.execArgv }));
 process.exitCode = 75;
 `;
 
@@ -136,6 +138,61 @@ describe("the environment", () => {
 
   test("a crash leaves no core file with the key in it", async () => {
     expect((await start({})).limits).toMatch(/^Max core file size +0 +0 /m);
+  });
+});
+
+describe("a service:", () => {
+  const SERVICE = {
+    LISTEN_PID: "1",
+    LISTEN_FDS: "1",
+    LISTEN_FDNAMES: "repos",
+    CREDENTIALS_DIRECTORY: "/credentials here",
+  };
+  /** Says which flags it wants, when asked. */
+  const ASKED = `
+if (process.env.FENCE === "ask") {
+  require("fs").writeFileSync(__dirname + "/asked", JSON.stringify([process.env, process.argv.slice(2)]));
+  process.stdout.write("--permission\\n--allow-fs-read=/*\\n--allow-fs-read=/a  b$(x)\\n");
+  process.exit();
+}`;
+  const install = (program: string) => writeFile(join(root, "dist", "signer.cjs"), program);
+
+  test("with sockets that systemd has opened is asked for its fence first, and starts behind it", async () => {
+    await install(`${ASKED}${PROGRAM}`);
+    const { nodeFlags, args, environment } = await start(SERVICE, ["--config", "a b", "serve"]);
+    const fence = ["--permission", "--allow-fs-read=/*", "--allow-fs-read=/a  b$(x)"];
+    expect(nodeFlags).toEqual(["--disable-warning=ExperimentalWarning", ...fence]);
+    expect(args).toEqual(["--config", "a b", "serve"]);
+    const given = Object.entries(SERVICE).map(([name, value]) => `${name}=${value}`);
+    expect(environment.toSorted()).toEqual([...given, "PATH=/usr/local/bin:/usr/bin:/bin"].toSorted());
+    expect(JSON.parse(await readFile(join(root, "dist", "asked"), "utf8"))).toEqual([
+      {
+        PATH: "/usr/local/bin:/usr/bin:/bin",
+        FENCE: "ask",
+        CREDENTIALS_DIRECTORY: SERVICE.CREDENTIALS_DIRECTORY,
+      },
+      ["--config", "a b", "serve"],
+    ]);
+  });
+
+  test("is not asked where it has no such sockets, and no other command is", async () => {
+    await install(`${ASKED}${PROGRAM}`);
+    const flags = ["--disable-warning=ExperimentalWarning"];
+    expect((await start({}, ["serve"])).nodeFlags).toEqual(flags);
+    expect((await start(SERVICE, ["accept", "--client", "repos"])).nodeFlags).toEqual(flags);
+  });
+
+  test("that cannot say what its fence is does not start, and the status says why", async () => {
+    await install(`process.stderr.write("signer: bad-configuration: x\\n"); process.exitCode = 78;`);
+    const ended = await run(join(root, "bin/signer"), ["serve"], { env: SERVICE });
+    expect(ended).toMatchObject({ status: 78, stderr: "signer: bad-configuration: x\n" });
+  });
+
+  test("runs without Node's compilers where the environment says so", async () => {
+    const { nodeFlags, environment } = await start({ SIGNER_JITLESS: "1" }, ["serve"]);
+    expect(nodeFlags).toEqual(["--jitless", "--disable-warning=ExperimentalWarning"]);
+    expect(environment).toEqual(["PATH=/usr/local/bin:/usr/bin:/bin"]);
+    expect((await start({ SIGNER_JITLESS: "" }, ["serve"])).nodeFlags).not.toContain("--jitless");
   });
 });
 
