@@ -30,6 +30,7 @@ export function checkFiles(
     ...(account === undefined ? [] : checkReach(configFile, account)),
     ...[...config.keys.values()].flatMap(({ file }) => checkKeyFile(file, state.uid)),
     ...checkJournal(config.journalFile),
+    ...(config.mode === "split" ? checkMetrics(config.service.metricsFile) : []),
   ];
   const isGood = findings.every(({ level }) => level !== "error");
   const who = account?.name ?? `account ${state.uid}`;
@@ -154,6 +155,11 @@ function checkKeyFile(file: string, account: number): readonly Finding[] {
 function checkJournal(file: string | undefined): readonly Finding[] {
   if (file === undefined || stat(dirname(file))?.isDirectory()) return [];
   return [warning("files", `${dirname(file)} is missing: no journal is kept`)];
+}
+
+function checkMetrics(file: string | undefined): readonly Finding[] {
+  if (file === undefined || stat(dirname(file))?.isDirectory()) return [];
+  return [warning("files", `${dirname(file)} is missing: no metrics are written`)];
 }
 
 function stat(path: string): Stats | undefined {

@@ -119,6 +119,15 @@ describe("files:", () => {
     chownSync(join(shared.folder, path), 0, 0);
   });
 
+  test("metrics that have no folder are a warning, where a service would write them", async () => {
+    const metrics = 'service = { metrics = "/nonexistent/signer.prom" }';
+    const host = await makeSigningHost(cleanup, { settings: `mode = "split"\n${metrics}` });
+    const { text } = await check(host);
+    expect(text).toMatch(/^WARNING +files +\/nonexistent is missing: no metrics are written/m);
+    const alone = await makeSigningHost(cleanup, { settings: metrics });
+    expect((await check(alone)).text).not.toContain("no metrics");
+  });
+
   test("a journal that cannot be kept is a warning", async () => {
     const host = await makeSigningHost(cleanup, { settings: 'journal = "/nonexistent/journal.jsonl"' });
     const { status, text } = await check(host);

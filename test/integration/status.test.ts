@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
@@ -7,7 +8,14 @@ import { generateKey } from "../../src/keys/key-generation.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
 import { parseExposition } from "../support/exposition.ts";
-import { makeSigningHost, outcome, rule, type SigningHostUnderTest } from "../support/signing-host.ts";
+import { startLogHost } from "../support/log-host-over-ssh.ts";
+import {
+  makeSigningHost,
+  outcome,
+  rule,
+  SIGNER,
+  type SigningHostUnderTest,
+} from "../support/signing-host.ts";
 import { type SigningServiceUnderTest, startSigningService, waitFor } from "../support/signing-service.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
@@ -167,6 +175,51 @@ describe("the status socket of a service", () => {
     for (const socket of sockets) socket.destroy();
     expect((await statusOf(host)).status).toBe(0);
     expect(await service.stop()).toBe(0);
+  });
+});
+
+describe("a required remote log", () => {
+  test("that cannot be reached is in the way of signing; one that can has all entries", async () => {
+    const sender = join(await tempDir(cleanup), "sender.sock");
+    const file = join(await tempDir(cleanup), "signer.prom");
+    const service = await startSigningService(cleanup, {
+      rules: RULES,
+      service: `metrics = ${JSON.stringify(file)}`,
+      settings: `sender = { socket = ${JSON.stringify(sender)} }`,
+    });
+    const { host } = service;
+    await startLogHost(cleanup, host);
+    await service.signal("SIGHUP", /read again/);
+    expect(outcome(await host.accept({ command: NAME, stdin: database }))).toBe("remote-log-unavailable 69");
+    const failing = await statusOf(host);
+    expect(failing.status).toBe(69);
+    expect(failing.json).toMatchObject({
+      problems: [{ code: "remote-log-unavailable" }],
+      remote_logs: [{ name: "loghost", required: true, connected: false, acknowledged: 0, failure: {} }],
+    });
+    expect(failing.text).toMatch(/^loghost +yes +0 +[1-9] +no$/m);
+
+    const child = spawn(SIGNER, ["--config", host.configFile, "sender"], { stdio: "ignore" });
+    cleanup.add(() => void child.kill());
+    await waitFor(() => existsSync(sender));
+    expect(outcome(await host.accept({ command: NAME, stdin: database }))).toBe("signed");
+    const well = await statusOf(host);
+    expect(well.status).toBe(0);
+    const entries = host.entries().length;
+    expect(well.json).toMatchObject({
+      problems: [],
+      remote_logs: [{ name: "loghost", connected: true, acknowledged: entries, unacknowledged: 0 }],
+    });
+    expect(well.text).toMatch(new RegExp(`^loghost +yes +${entries} +0 +yes$`, "m"));
+    await metricsLike(service, file, 'signer_remote_log_failing{remote_log="loghost"} 0');
+    expect(read(file).get('signer_remote_log_unacknowledged_entries{remote_log="loghost"}')).toBe(0);
+
+    // Without a service, what was acknowledged is told from the log.
+    await service.stop();
+    expect((await statusOf(host)).json).toMatchObject({
+      problems: [{ code: "service-unavailable" }],
+      remote_logs: [{ name: "loghost", acknowledged: entries, unacknowledged: 0 }],
+    });
   });
 });
 
