@@ -95,7 +95,8 @@ export async function peakMemory({
   return peakBytes;
 }
 
-function readPeak(pid: number | undefined): number | undefined {
+/** Peak of a running process's resident memory, in bytes; undefined where it is not known. */
+export function readPeak(pid: number | undefined): number | undefined {
   try {
     const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
     return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;

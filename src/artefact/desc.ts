@@ -76,10 +76,12 @@ const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>([
 const REQUIRED = [...SECTIONS].filter(([, section]) => section.required).map(([key]) => key);
 
 /**
- * `%KEY%`, at least one line, an empty line. A line is neither empty nor holds a control character, and is nothing that a
- * line-based reader, repo-add's own sed or archweb's, which trims white space, would take for a header.
+ * A section is `%KEY%`, at least one line, and an empty line. No line holds a control character, and none is what a line-based
+ * reader, repo-add's own sed or archweb's, which trims white space, would take for a header.
  */
-const SECTION = /%([A-Z0-9]+)%\n((?:(?![ \x80-\xff]*%[A-Z0-9_]+%[ \x80-\xff]*\n)[^\x00-\x1f\x7f]+\n)+)\n/y;
+const KEY = /^[A-Z0-9]+$/;
+const CONTROL = /[\x00-\x09\x0b-\x1f\x7f]/;
+const HEADER_LIKE = /^[ \x80-\xff]*%[A-Z0-9_]+%[ \x80-\xff]*$/m;
 
 /** A C1 control character, U+0080 to U+009F, in UTF-8. */
 const C1 = /\xc2[\x80-\x9f]/;
@@ -106,17 +108,20 @@ export function parseDesc(content: Buffer, directory: string): Desc | Refusal {
   // Latin-1 keeps one character a byte; what is not ASCII is only ever part of free text.
   const text = content.toString("latin1");
   if (!isAscii(content) && (!isUtf8(content) || C1.test(text))) return bad("expected printable UTF-8");
+  const malformed = () => bad("expected sections of one header, printable lines and an empty line");
+  if (CONTROL.test(text)) return malformed();
   const values = new Map<string, string>();
-  for (let at = 0; at < text.length; at = SECTION.lastIndex) {
-    SECTION.lastIndex = at;
-    const [, key, lines] = SECTION.exec(text) ?? [];
-    if (key === undefined || lines === undefined) {
-      return bad("expected sections of one header, printable lines and an empty line");
-    }
+  for (let at = 0, end = 0; at < text.length; at = end + 2) {
+    const headerEnd = text.indexOf("%\n", at + 1);
+    end = headerEnd < 0 ? -1 : text.indexOf("\n\n", headerEnd + 1);
+    if (text[at] !== "%" || end <= headerEnd + 1) return malformed();
+    const key = text.slice(at + 1, headerEnd);
+    const value = text.slice(headerEnd + 2, end);
     const section = SECTIONS.get(key);
-    if (section === undefined) return bad(`expected known sections, not ${quoted(key)},`);
+    if (section === undefined)
+      return KEY.test(key) ? bad(`expected known sections, not ${quoted(key)},`) : malformed();
+    if (value.includes("%") && HEADER_LIKE.test(value)) return malformed();
     if (values.has(key)) return bad(`expected one section ${key}`);
-    const value = lines.slice(0, -1);
     if (section.lines === "one" && value.includes("\n")) return bad(`expected one line as ${key}`);
     if (!isWellFormed(value, section)) return bad(`expected ${section.expected} as ${key}`);
     values.set(key, value);
