@@ -2,11 +2,12 @@ import { createServer } from "node:net";
 import { dirname } from "node:path";
 import type { Config } from "../config/config.ts";
 import { readConfigFile } from "../config/config-file.ts";
-import { Fault } from "../outcome.ts";
+import { Fault, quoted } from "../outcome.ts";
 import { Sender } from "../sender/sender.ts";
 import type { Environment } from "./environment.ts";
-import { enterFence } from "./fence.ts";
+import { enterFence, type Fence } from "./fence.ts";
 import { type ListeningPlace, listen } from "./listening-socket.ts";
+import { openServiceManager } from "./service-manager.ts";
 import { inheritedSockets } from "./systemd-sockets.ts";
 
 /** `FileDescriptorName=` of the socket, where systemd opens it. */
@@ -30,20 +31,56 @@ export async function senderCommand(
     ...(socketPath === undefined ? [] : ["--socket", socketPath]),
   ];
   const place = placeOf(config, socketPath, environment);
-  enterFence(again, environment, {
-    read: [configFile, "/etc/group", ...filesOf(config)],
-    write: place.kind === "path" ? [dirname(place.path)] : [],
-  });
+  enterFence(again, environment, fenceOf(config, configFile, place, environment));
   const stopped = stopSignal();
-  const sender = new Sender(config, (line) => void process.stderr.write(`signer: sender: ${line}\n`));
+  const say = (line: string): void => void process.stderr.write(`signer: sender: ${line}\n`);
+  const sender = new Sender(config, say);
   const server = createServer({ allowHalfOpen: true });
   sender.serve(server);
-  await listen(server, place);
-  process.stderr.write(`signer: sender: serving ${config.remoteLogs.length} remote logs\n`);
-  await stopped;
-  server.close();
-  await sender.close();
-  return 0;
+  const manager = openServiceManager(environment);
+  try {
+    process.on("SIGHUP", () => {
+      manager.tell("RELOADING=1");
+      reload(sender, configFile, say);
+      manager.tell("READY=1");
+    });
+    await listen(server, place);
+    manager.watch(() => undefined);
+    manager.tell("READY=1");
+    say(`ready for ${config.remoteLogs.map(({ name }) => name).join(", ") || "no remote log"}`);
+    await stopped;
+    manager.tell("STOPPING=1");
+    server.close();
+    await sender.close();
+    return 0;
+  } finally {
+    manager.close();
+  }
+}
+
+/** A configuration that is wrong changes nothing. Its socket, and folders of keys that are new, take a restart. */
+function reload(sender: Sender, configFile: string, say: (line: string) => void): void {
+  try {
+    sender.configure(readConfigFile(configFile));
+    say("the configuration was read again");
+  } catch (error) {
+    say(`nothing was changed: ${error instanceof Fault ? error.message : quoted(String(error), 300)}`);
+  }
+}
+
+function fenceOf(
+  config: Config,
+  configFile: string,
+  place: ListeningPlace,
+  { notifyPipe }: Environment,
+): Fence {
+  return {
+    read: [configFile, "/etc/group", ...filesOf(config)],
+    write: [
+      ...(place.kind === "path" ? [dirname(place.path)] : []),
+      ...(notifyPipe === undefined ? [] : [notifyPipe]),
+    ],
+  };
 }
 
 function placeOf(

@@ -33,7 +33,7 @@ export type Say = (line: string) => void;
  * known, the sender's own configuration says.
  */
 export class Sender {
-  readonly #sources: ReadonlyMap<string, RemoteLogSource>;
+  #sources: ReadonlyMap<string, RemoteLogSource> = new Map();
   readonly #say: Say;
   readonly #sockets = new Set<Socket>();
   /** Those of them that bytes are not passed to, the oldest first. */
@@ -43,9 +43,14 @@ export class Sender {
   readonly #serving = new Set<Promise<void>>();
   readonly #end = new AbortController();
 
-  constructor({ remoteLogs }: Pick<Config, "remoteLogs">, say: Say) {
-    this.#sources = new Map(remoteLogs.map((source) => [source.name, source]));
+  constructor(config: Pick<Config, "remoteLogs">, say: Say) {
     this.#say = say;
+    this.configure(config);
+  }
+
+  /** What connections that come from now on are connected with; those that are there go on. */
+  configure({ remoteLogs }: Pick<Config, "remoteLogs">): void {
+    this.#sources = new Map(remoteLogs.map((source) => [source.name, source]));
   }
 
   /** Serves the connections of `server`, which MUST allow half-open ones. */
