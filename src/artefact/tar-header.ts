@@ -141,8 +141,8 @@ function refusedKind(block: Buffer, path: string): Refusal {
 function checksumIsRight(block: Buffer): boolean {
   const [offset, length] = CHECKSUM;
   let sum = length * 0x20;
-  for (let index = 0; index < offset; index++) sum += block[index] ?? 0;
-  for (let index = offset + length; index < BLOCK_BYTES; index++) sum += block[index] ?? 0;
+  for (let index = 0; index < offset; index++) sum += block[index] as number;
+  for (let index = offset + length; index < BLOCK_BYTES; index++) sum += block[index] as number;
   return block.toString("latin1", offset, offset + length) === `${sum.toString(8).padStart(6, "0")}\0 `;
 }
 
