@@ -65,21 +65,23 @@ export class BackgroundDelivery {
     clearTimeout(this.#timer);
   }
 
+  get #isDue(): boolean {
+    return this.#wanted !== undefined && !this.#isResting && !this.#hasEnded;
+  }
+
   #start(): void {
-    if (this.#isResting || this.#hasEnded) return;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    if (this.#isDue) this.#running ??= this.#run();
   }
 
   async #run(): Promise<void> {
-    while (this.#wanted !== undefined && !this.#isResting && !this.#hasEnded) {
-      const size = this.#wanted;
+    while (this.#isDue) {
+      const size = this.#wanted ?? 0;
       this.#wanted = undefined;
       const hasFailed = !(await this.#deliver(size));
       this.#failures = hasFailed ? this.#failures + 1 : 0;
       if (this.#following !== undefined) this.#schedule(this.#following.pace, hasFailed);
     }
+    this.#running = undefined; // in one go with the last look: who asks later begins anew
   }
 
   /** Whether it went well. */

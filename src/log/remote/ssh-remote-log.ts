@@ -42,8 +42,9 @@ export class SshRemoteLog implements RemoteLog {
   #contradiction: Fault | undefined;
   #acknowledged: Acknowledgement | undefined;
   #sent = 0;
-  /** The keeping of acknowledgements that is under way. */
-  #storing: Promise<void> | undefined;
+  /** Ends with the keeping of acknowledgements that is under way. */
+  #storing = Promise.resolve();
+  #isStoring = false;
   #stored = 0;
 
   constructor(source: SshRemoteLogSource, options: SshRemoteLogOptions) {
@@ -193,26 +194,22 @@ export class SshRemoteLog implements RemoteLog {
 
   /** Keeps the newest acknowledgement for proofs, without being waited for. One that cannot be kept comes again with the next. */
   #keep(): void {
-    this.#storing ??= this.#store().finally(() => {
-      this.#storing = undefined;
-    });
+    if (!this.#isStoring) this.#storing = this.#store();
   }
 
   async #store(): Promise<void> {
     const { ledger, journal } = this.#options;
-    for (let newest = this.#acknowledged; newest !== undefined && sizeOf(newest) !== this.#stored; ) {
-      this.#stored = sizeOf(newest);
+    this.#isStoring = true;
+    while (this.#acknowledged !== undefined && sizeOf(this.#acknowledged) !== this.#stored) {
+      this.#stored = sizeOf(this.#acknowledged);
       try {
-        await ledger.acknowledge(newest);
+        await ledger.acknowledge(this.#acknowledged);
       } catch (error) {
-        if (!(error instanceof Fault)) throw error;
-        journal.warn(
-          { remote_log: this.name, code: error.code, err: error },
-          "an acknowledgement was not kept",
-        );
+        const fault = error instanceof Fault ? { code: error.code } : {};
+        journal.warn({ remote_log: this.name, ...fault, err: error }, "an acknowledgement was not kept");
       }
-      newest = this.#acknowledged;
     }
+    this.#isStoring = false; // in one go with the last look
   }
 }
 

@@ -152,6 +152,22 @@ describe("requests at once", () => {
     expect(fake.entries).toHaveLength(21);
   });
 
+  test("of an append that fails are those that it was to cover: who came meanwhile gets another", async () => {
+    const { fake, logs, record } = await scene();
+    const [first, second] = await record(2);
+    await logs.ready();
+    const answer = gate();
+    fake.beforeAnswer = () => answer.opened;
+    fake.twist = (message) => (message.kind === "cosigned" ? "end" : message);
+    const early = ends([logs.release(first as RecordedSignature)]);
+    await expect.poll(() => appendsTo(fake)).toEqual([[0, 2]]);
+    const late = ends([logs.release(second as RecordedSignature)]);
+    answer.open();
+    expect(await early).toEqual(["remote-log-unavailable"]);
+    fake.twist = (message) => message;
+    expect(await late).toEqual(["released"]);
+  });
+
   test("are all held back by an acknowledgement of another witness, of another log, or of less", async () => {
     const other = await scene();
     await other.record(1);
@@ -184,12 +200,34 @@ describe("requests at once", () => {
     const recorded = await record(20);
     await logs.ready();
     const forged = cosign(forgedCheckpoint(100, readLogKey(directory, ORIGIN)), fake.witness, new Date());
+    const answer = gate();
+    fake.beforeAnswer = () => answer.opened;
     fake.twist = (message) => (message.kind === "cosigned" ? { kind: "cosigned", note: forged } : message);
-    expect(await ends(recorded.map((one) => logs.release(one)))).toEqual(all(20, "log-broken"));
+    const early = ends(recorded.slice(0, 10).map((one) => logs.release(one)));
+    await expect.poll(() => appendsTo(fake)).toHaveLength(1);
+    const late = ends(recorded.slice(10).map((one) => logs.release(one)));
+    answer.open();
+    expect([...(await early), ...(await late)]).toEqual(all(20, "log-broken"));
     expect(haltReason(directory)).toMatch(/holds 100/);
     expect(await ends([logs.ready(), log.deliver(1), log.catchUp(1)])).toEqual(all(3, "log-broken"));
+    log.connect();
+    await sleep(0);
     expect(place.attempts).toBe(1);
     expect(logs.state()[0]?.failure?.code).toBe("log-broken");
+  });
+
+  test("never speak at once: who asks whether the log host stands waits for the answer that is under way", async () => {
+    const { fake, logs, record } = await scene();
+    const [one] = await record(1);
+    await logs.ready();
+    const answer = gate();
+    fake.beforeAnswer = () => answer.opened;
+    const released = logs.release(one as RecordedSignature);
+    await sleep(1100); // longer than what counts as lately
+    const ready = Array.from({ length: 5 }, () => logs.ready());
+    answer.open();
+    expect(await ends([released, ...ready])).toEqual(all(6, "released"));
+    expect(fake.connections).toBe(1);
   });
 });
 
@@ -311,7 +349,7 @@ describe("a service", () => {
   });
 
   test("ends at once, also in the middle of a backlog", async () => {
-    const { ledger, fake, logs, record } = await scene({ required: false });
+    const { ledger, fake, logs, record } = await scene({ required: false, timeoutMs: 3_600_000 });
     await record(2);
     const never = new Promise<void>(() => {});
     fake.beforeAnswer = () => never;
