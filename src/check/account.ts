@@ -15,16 +15,33 @@ export interface Account {
  * where there is none.
  */
 export function findAccount(nameOrUid: string): Account | undefined {
-  if (nameOrUid.startsWith("-")) return undefined;
+  const [name, , uid, gid, , home, shell] = askNameService("passwd", nameOrUid)?.split(":") ?? []; // passwd(5)
+  if (!name || !uid || !gid || home === undefined || shell === undefined) return undefined;
+  return { name, uid: Number(uid), gid: Number(gid), home, shell: shell || "/bin/sh" };
+}
+
+function askNameService(database: "passwd" | "group", key: string): string | undefined {
+  if (key.startsWith("-")) return undefined;
   try {
-    const line = execFileSync("/usr/bin/getent", ["passwd", nameOrUid], { encoding: "utf8", stdio: "pipe" });
-    // passwd(5)
-    const [name, , uid, gid, , home, shell] = line.trim().split(":");
-    if (!name || !uid || !gid || home === undefined || shell === undefined) return undefined;
-    return { name, uid: Number(uid), gid: Number(gid), home, shell: shell || "/bin/sh" };
+    return execFileSync("/usr/bin/getent", [database, key], { encoding: "utf8", stdio: "pipe" }).trim();
   } catch {
     return undefined;
   }
+}
+
+/** A group of this machine. */
+export interface Group {
+  readonly name: string;
+  readonly gid: number;
+  /** Accounts that have it beside their own one. */
+  readonly members: readonly string[];
+}
+
+/** Looks a group up by name or number, as {@link findAccount} does. */
+export function findGroup(nameOrGid: string): Group | undefined {
+  const [name, , gid, members = ""] = askNameService("group", nameOrGid)?.split(":") ?? []; // group(5)
+  if (!name || !gid) return undefined;
+  return { name, gid: Number(gid), members: members.split(",").filter((member) => member !== "") };
 }
 
 /**

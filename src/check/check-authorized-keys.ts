@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
+import type { Mode } from "../config/config.ts";
 import { quoted } from "../outcome.ts";
 import type { Account } from "./account.ts";
 import { type AuthorizedKey, authorizedKeysFiles, parseAuthorizedKeys } from "./authorized-keys.ts";
 import { type Finding, note, ok, problem, warning } from "./finding.ts";
 
 /**
- * What each SSH key may do that sshd lets into the account: one without `command=` has the account, and the signing key
- * with it.
+ * What each SSH key may do that sshd lets into the account: one without `command=` has the account, and in standalone mode the
+ * signing key with it.
  * @param setting AuthorizedKeysFile, as `sshd -T` prints it
  * @param clients that the rules name
  */
@@ -14,6 +15,7 @@ export function checkAuthorizedKeys(
   setting: string,
   account: Account,
   clients: ReadonlySet<string>,
+  mode: Mode,
 ): readonly Finding[] {
   const files = authorizedKeysFiles(setting, account);
   const found = files.flatMap((file) => {
@@ -25,7 +27,9 @@ export function checkAuthorizedKeys(
   if (found.length === 0)
     return [warning("sshd", `no SSH key may log into ${account.name}: expected ${files.join(" or ")}`)];
   const findings = found.flatMap(({ file, text }) =>
-    parseAuthorizedKeys(text).flatMap((key) => checkKey(`${file} line ${key.line}`, key, account, clients)),
+    parseAuthorizedKeys(text).flatMap((key) =>
+      checkKey(`${file} line ${key.line}`, key, account, clients, mode),
+    ),
   );
   return findings.length > 0
     ? findings
@@ -37,13 +41,14 @@ function checkKey(
   { command, isRestricted }: AuthorizedKey,
   account: Account,
   clients: ReadonlySet<string>,
+  mode: Mode,
 ): readonly Finding[] {
   if (command === undefined)
     return [
       problem(
         "sshd",
         "bad-configuration",
-        `${where}: without command= this SSH key may do all that ${account.name} may, and read the keys`,
+        `${where}: without command= this SSH key may do all that ${account.name} may, ${mode === "standalone" ? "and read the keys" : "and claim any address"}`,
       ),
     ];
   const [, client] = /\baccept\b.*--client[= ]+(\S+)/.exec(command) ?? [];

@@ -14,7 +14,7 @@ const OWNER_FOLDER = 0o700;
 /**
  * Owners and modes of configuration, keys and state. Whoever may write the configuration may sign anything; whoever may
  * read the state directory can block it.
- * @param account the account that SSH logs into; undefined where it is not known
+ * @param account the account that signs; undefined where it is not known
  */
 export function checkFiles(
   config: Config,
@@ -26,7 +26,7 @@ export function checkFiles(
     return [problem("files", "no-state", `${config.stateDirectory} is missing: signer init makes it`)];
   const findings = [
     ...checkConfigFile(configFile, state.uid),
-    ...checkState(config.stateDirectory, state, account),
+    ...checkState(config, state, account),
     ...(account === undefined ? [] : checkReach(configFile, account)),
     ...[...config.keys.values()].flatMap(({ file }) => checkKeyFile(file, state.uid)),
     ...checkJournal(config.journalFile),
@@ -40,7 +40,7 @@ export function checkFiles(
 }
 
 /** Whether the account gets at what it does not own: the configuration and this program. */
-function checkReach(configFile: string, account: Account): readonly Finding[] {
+export function checkReach(configFile: string, account: Account): readonly Finding[] {
   const script = process.argv[1];
   const needed = [
     ["read", configFile],
@@ -77,7 +77,8 @@ function checkConfigFile(file: string, account: number): readonly Finding[] {
   return findings;
 }
 
-function checkState(directory: string, state: Stats, account: Account | undefined): readonly Finding[] {
+function checkState(config: Config, state: Stats, account: Account | undefined): readonly Finding[] {
+  const directory = config.stateDirectory;
   const findings: Finding[] = [];
   const self = process.geteuid?.();
   if (self !== undefined && self !== 0 && self !== state.uid)
@@ -100,7 +101,9 @@ function checkState(directory: string, state: Stats, account: Account | undefine
     findings.push(
       note(
         "files",
-        `${directory} belongs to root: signer check --user ACCOUNT where SSH logs into another account`,
+        config.mode === "split"
+          ? `${directory} belongs to root: the service is to have an account of its own`
+          : `${directory} belongs to root: signer check --user ACCOUNT where SSH logs into another account`,
       ),
     );
   for (const path of [directory, ...pathsIn(directory)]) {

@@ -23,7 +23,8 @@ export async function checkKeys(config: Config, now: Date): Promise<readonly Fin
       if (!(error instanceof Fault)) throw error;
       findings.push(problem("key", error.code, error.message));
     }
-    if (passphraseCredential !== undefined)
+    // In split mode the service manager does.
+    if (passphraseCredential !== undefined && config.mode === "standalone")
       findings.push(
         problem(
           "key",

@@ -12,7 +12,7 @@ const GROUP_AND_OTHERS = 0o077;
 /**
  * Whether each remote log answers, is who the configuration says, and what it does not have yet. Connects to all of them, as
  * the next request would, sends nothing, and changes nothing.
- * @param account the account that SSH logs into; undefined where it is not known
+ * @param account who signs and connects itself, in standalone mode; undefined where it is not known, or does not
  */
 export async function checkRemoteLogs(
   config: Config,
@@ -41,11 +41,11 @@ export async function checkRemoteLogs(
 
 async function checkRemoteLog(
   source: RemoteLogSource,
-  { stateDirectory }: Config,
+  config: Config,
   account: Account | undefined,
   ledger: Ledger,
 ): Promise<readonly Finding[]> {
-  const owner = statSync(stateDirectory).uid;
+  const owner = connectingAccount(config);
   const keyFindings = source.keyFile === undefined ? [] : checkKeyFile(source.keyFile, owner, account);
   switch (source.kind) {
     case "ssh":
@@ -55,8 +55,18 @@ async function checkRemoteLog(
   }
 }
 
+/** Who connects: the account that signs; in split mode the sender's, which its socket tells, where it is there. */
+function connectingAccount({ mode, stateDirectory, sender }: Config): number | undefined {
+  const path = mode === "split" ? sender.socketPath : stateDirectory;
+  return statSync(path, { throwIfNoEntry: false })?.uid;
+}
+
 /** Its key logs into the log host: in other hands it can fill the copy, though not change what is there. */
-function checkKeyFile(file: string, owner: number, account: Account | undefined): readonly Finding[] {
+function checkKeyFile(
+  file: string,
+  owner: number | undefined,
+  account: Account | undefined,
+): readonly Finding[] {
   const found: Stats | undefined = statSync(file, { throwIfNoEntry: false });
   if (found === undefined) return [problem(AREA, "remote-log-unavailable", `${file} is missing`)];
   const findings: Finding[] = [];
@@ -66,12 +76,12 @@ function checkKeyFile(file: string, owner: number, account: Account | undefined)
       problem(AREA, "remote-log-unavailable", `${file} is open to others (mode ${mode}): chmod go= it`),
     );
   }
-  if (found.uid !== owner)
+  if (owner !== undefined && found.uid !== owner)
     findings.push(
       problem(
         AREA,
         "remote-log-unavailable",
-        `${file} belongs to account ${found.uid}, the state to ${owner}: chown it`,
+        `${file} belongs to account ${found.uid}, who connects is ${owner}: chown it`,
       ),
     );
   else if (account !== undefined && mayAccess(account, "read", file) === false)

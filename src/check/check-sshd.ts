@@ -1,6 +1,9 @@
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import type { Mode } from "../config/config.ts";
 import { quoted } from "../outcome.ts";
 import type { Account } from "./account.ts";
+import { authorizedKeysFiles, parseAuthorizedKeys } from "./authorized-keys.ts";
 import { checkAuthorizedKeys } from "./check-authorized-keys.ts";
 import { type Finding, note, ok, problem, warning } from "./finding.ts";
 
@@ -25,6 +28,7 @@ export function checkSshd(
   account: Account,
   configFile: string,
   clients: ReadonlySet<string>,
+  mode: Mode,
 ): readonly Finding[] {
   const settings = askSshd(account.name, configFile);
   const shell = checkShell(account);
@@ -32,7 +36,7 @@ export function checkSshd(
     return [...shell, note("sshd", `sshd -T says nothing about ${account.name}: ${settings}`)];
   return [
     ...shell,
-    ...checkForcedCommand(account, settings, clients),
+    ...checkForcedCommand(account, settings, clients, mode),
     ...WANTED.filter(([setting, value]) => settings.get(setting) !== value).map(([setting, value, why]) =>
       note("sshd", `${setting} ${value} is advised for ${account.name}: ${why}`),
     ),
@@ -49,6 +53,7 @@ function checkForcedCommand(
   account: Account,
   settings: ReadonlyMap<string, string>,
   clients: ReadonlySet<string>,
+  mode: Mode,
 ): readonly Finding[] {
   const forced = settings.get("forcecommand") ?? "none";
   if (forced !== "none" && !/\baccept\b.*--client[ =]\S/.test(forced))
@@ -68,8 +73,33 @@ function checkForcedCommand(
     ];
   return [
     ok("sshd", `no ForceCommand replaces command= for ${account.name}`),
-    ...checkAuthorizedKeys(settings.get("authorizedkeysfile") ?? "none", account, clients),
+    ...checkAuthorizedKeys(settings.get("authorizedkeysfile") ?? "none", account, clients, mode),
   ];
+}
+
+/** Who logs into the account that signs in split mode gets at the keys, whatever the key's command is: nobody is to. */
+export function checkServiceLogin(account: Account, configFile: string): readonly Finding[] {
+  const settings = askSshd(account.name, configFile);
+  if (typeof settings === "string") return [];
+  const files = authorizedKeysFiles(settings.get("authorizedkeysfile") ?? "none", account);
+  const withKeys = files.filter((file) => hasKeys(file));
+  return withKeys.length === 0
+    ? [ok("sshd", `no SSH key logs into ${account.name}, the account that signs`)]
+    : [
+        problem(
+          "sshd",
+          "bad-configuration",
+          `${withKeys.join(", ")}: SSH keys log into ${account.name}, the account that signs: move them to the clients' accounts`,
+        ),
+      ];
+}
+
+function hasKeys(file: string): boolean {
+  try {
+    return parseAuthorizedKeys(readFileSync(file, "latin1")).length > 0;
+  } catch {
+    return false;
+  }
 }
 
 /** The settings that apply, or why sshd does not say: it wants root, its host keys and a configuration without mistakes. */

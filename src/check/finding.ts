@@ -5,7 +5,16 @@ export type Finding =
   | { readonly level: "ok" | "note" | "warning"; readonly area: Area; readonly text: string }
   | { readonly level: "error"; readonly area: Area; readonly text: string; readonly code: Code };
 
-export type Area = "configuration" | "files" | "key" | "log" | "clock" | "rules" | "remote log" | "sshd";
+export type Area =
+  | "configuration"
+  | "files"
+  | "key"
+  | "log"
+  | "clock"
+  | "rules"
+  | "remote log"
+  | "sshd"
+  | "sockets";
 
 /** It is as it should be. */
 export function ok(area: Area, text: string): Finding {

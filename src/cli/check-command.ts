@@ -1,11 +1,12 @@
 import { statSync } from "node:fs";
-import { findAccount } from "../check/account.ts";
+import { type Account, findAccount } from "../check/account.ts";
+import { checkClients } from "../check/check-clients.ts";
 import { checkFiles } from "../check/check-files.ts";
 import { checkKeys } from "../check/check-keys.ts";
 import { checkLog } from "../check/check-log.ts";
 import { checkRemoteLogs } from "../check/check-remote-logs.ts";
-import { checkSshd } from "../check/check-sshd.ts";
-import { type Finding, ok, problem } from "../check/finding.ts";
+import { checkServiceLogin, checkSshd } from "../check/check-sshd.ts";
+import { type Finding, note, ok, problem } from "../check/finding.ts";
 import type { Config } from "../config/config.ts";
 import { readConfigFile } from "../config/config-file.ts";
 import { ConfigFault } from "../config/parse-config.ts";
@@ -13,7 +14,7 @@ import { EXIT, Fault, quoted } from "../outcome.ts";
 
 export interface CheckOptions {
   readonly config: string;
-  /** The account that SSH logs into; undefined: the owner of the state directory. */
+  /** The account that SSH logs into; undefined: the owner of the state directory, in split mode the sockets' groups. */
   readonly user?: string;
   readonly sshdConfig: string;
 }
@@ -41,26 +42,56 @@ async function examine(options: CheckOptions): Promise<readonly Finding[]> {
   const config = readConfig(options.config);
   if (Array.isArray(config)) return config;
   const now = new Date();
-  const user = options.user ?? ownerOf(config.stateDirectory);
-  const account = findAccount(user);
+  const owner = ownerOf(config.stateDirectory);
+  const signs = findAccount(config.mode === "split" ? owner : (options.user ?? owner));
   return [
     ok(
       "configuration",
       `${options.config}: ${count(config.rules.length, "rule")}, ${count(config.keys.size, "key")}`,
     ),
-    ...checkFiles(config, options.config, account),
+    ...checkFiles(config, options.config, signs),
     ...(await checkKeys(config, now)),
     ...checkLog(config, now),
-    ...(await checkRemoteLogs(config, account)),
-    ...(account === undefined
-      ? [
-          problem(
-            "sshd",
-            "bad-configuration",
-            `there is no account ${quoted(user)}: expected the one that SSH logs into`,
-          ),
-        ]
-      : checkSshd(account, options.sshdConfig, new Set(config.rules.map(({ client }) => client)))),
+    ...(await checkRemoteLogs(config, config.mode === "split" ? undefined : signs)),
+    ...(config.mode === "split"
+      ? checkSplit(config, options, signs)
+      : checkStandalone(config, options, signs, owner)),
+  ];
+}
+
+/** The account that SSH logs into is the one that signs. */
+function checkStandalone(
+  config: Config,
+  { user, sshdConfig }: CheckOptions,
+  account: Account | undefined,
+  owner: string,
+): readonly Finding[] {
+  if (account === undefined)
+    return [
+      problem(
+        "sshd",
+        "bad-configuration",
+        `there is no account ${quoted(user ?? owner)}: expected the one that SSH logs into`,
+      ),
+    ];
+  return [
+    ...checkSshd(account, sshdConfig, new Set(config.rules.map(({ client }) => client)), "standalone"),
+    note(
+      "sshd",
+      `standalone mode: SSH logs into ${account.name}, which can read the keys; split mode keeps them apart (docs/SPLIT.md)`,
+    ),
+  ];
+}
+
+/** SSH logs into accounts of their own, and into the one that signs nobody does. */
+function checkSplit(
+  config: Config,
+  { config: configFile, user, sshdConfig }: CheckOptions,
+  signs: Account | undefined,
+): readonly Finding[] {
+  return [
+    ...checkClients({ config, configFile, sshdConfig, user }),
+    ...(signs === undefined ? [] : checkServiceLogin(signs, sshdConfig)),
   ];
 }
 

@@ -95,7 +95,9 @@ test("a log or a folder that its owner cannot write is an error", async () => {
 test("a shell that runs nothing is an error: sshd starts the forced command with it", () => {
   const account = { name: "signer", uid: 12345, gid: 12345, home: "/nonexistent" };
   const errorsOf = (shell: string) =>
-    checkSshd({ ...account, shell }, "/nonexistent", new Set()).filter(({ level }) => level === "error");
+    checkSshd({ ...account, shell }, "/nonexistent", new Set(), "standalone").filter(
+      ({ level }) => level === "error",
+    );
   for (const shell of ["/usr/sbin/nologin", "/bin/false"])
     expect(errorsOf(shell)).toMatchObject([
       { text: expect.stringContaining(`the shell of signer is ${shell}`) },

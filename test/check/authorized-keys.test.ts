@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { Account } from "../../src/check/account.ts";
 import { authorizedKeysFiles, parseAuthorizedKeys } from "../../src/check/authorized-keys.ts";
 import { checkAuthorizedKeys } from "../../src/check/check-authorized-keys.ts";
+import type { Mode } from "../../src/config/config.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
@@ -56,11 +57,13 @@ describe("a line of authorized_keys", () => {
 });
 
 describe("check", () => {
-  async function check(...lines: readonly string[]) {
+  const check = (...lines: readonly string[]) => checkIn("standalone", ...lines);
+
+  async function checkIn(mode: Mode, ...lines: readonly string[]) {
     const home = await tempDir(cleanup);
     mkdirSync(join(home, "keys"));
     writeFileSync(join(home, "keys", "signer"), lines.map((line) => `${line}\n`).join(""));
-    const findings = checkAuthorizedKeys("keys/%u", { ...account, home }, new Set(["repos"]));
+    const findings = checkAuthorizedKeys("keys/%u", { ...account, home }, new Set(["repos"]), mode);
     return findings.map(({ level, text }) => `${level}: ${text.replaceAll(`${home}/`, "")}`);
   }
   const command = (what: string) => `command="/usr/bin/signer ${what}"`;
@@ -82,6 +85,12 @@ describe("check", () => {
     ]);
   });
 
+  test("in split mode such a key gets at no key of ours, and is an error still", async () => {
+    expect(await checkIn("split", `restrict ${KEY}`)).toEqual([
+      expect.stringMatching(/^error: keys\/signer line 1: without command= .* may, and claim any address$/),
+    ]);
+  });
+
   test("another command, a client that no rule names and a missing restrict are warnings", async () => {
     expect(
       await check(
@@ -98,7 +107,7 @@ describe("check", () => {
 
   test("no file is a warning, a file that this process cannot read a note", async () => {
     const home = await tempDir(cleanup);
-    const findings = () => checkAuthorizedKeys("a b", { ...account, home }, new Set(["repos"]));
+    const findings = () => checkAuthorizedKeys("a b", { ...account, home }, new Set(["repos"]), "standalone");
     expect(findings()).toMatchObject([
       { level: "warning", text: `no SSH key may log into signer: expected ${home}/a or ${home}/b` },
     ]);

@@ -61,6 +61,9 @@ test("a host that init made has no errors; what an administrator still has to do
   expect(text).toMatch(/^WARNING +rules +any-db has no limits/m);
   expect(text).toMatch(/^note +rules +any-db has no from/m);
   expect(text).toMatch(/^ok +clock/m);
+  expect(text).toMatch(
+    /^note +sshd +standalone mode: SSH logs into \S+, which can read the keys; .*SPLIT\.md/m,
+  );
   expect(text).toContain("\n0 errors, 5 warnings\n");
 });
 
