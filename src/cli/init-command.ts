@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
-import type { Config } from "../config/config.ts";
+import type { Config, Mode } from "../config/config.ts";
 import { readConfigFile } from "../config/config-file.ts";
 import { configTemplate } from "../config/config-template.ts";
 import { ConfigFault, parseConfig } from "../config/parse-config.ts";
@@ -22,6 +22,8 @@ export interface InitOptions {
   readonly config: string;
   /** For a new configuration: identity of the log. */
   readonly origin?: string;
+  /** For a new configuration: who signs. */
+  readonly mode: Mode;
   /** For a new configuration: the state directory. */
   readonly state: string;
   /** For a new OpenPGP key: `Name <mail@example.org>`. */
@@ -72,6 +74,7 @@ function ensureConfig(options: InitOptions, print: Print): Config {
   }
   const text = configTemplate({
     origin: options.origin ?? defaultOrigin(),
+    mode: options.mode,
     stateDirectory: options.state,
     keyFile: join(dirname(file), "repo.key"),
     journalFile: join(options.state, "journal.jsonl"),
@@ -211,7 +214,11 @@ async function describe(
   // What opening both has made belongs to the account that signs.
   if (owner !== undefined) giveAway(config.stateDirectory, owner);
   print("");
-  print("authorized_keys of the account that signs, one line for each client:");
+  print(
+    config.mode === "split"
+      ? "authorized_keys of each client's account, signer-CLIENT, one line for its client:"
+      : "authorized_keys of the account that signs, one line for each client:",
+  );
   for (const client of new Set(config.rules.map((rule) => rule.client))) {
     const ranges = config.rules.filter((rule) => rule.client === client).flatMap((rule) => rule.from ?? []);
     print(authorizedKeysLine(client, ranges, configFile));

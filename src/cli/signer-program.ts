@@ -1,5 +1,5 @@
-import { Command, CommanderError } from "commander";
-import { DEFAULT_CONFIG_FILE } from "../config/config.ts";
+import { Command, CommanderError, Option } from "commander";
+import { DEFAULT_CONFIG_FILE, MODES } from "../config/config.ts";
 import { EXIT } from "../outcome.ts";
 import { acceptCommand } from "./accept-command.ts";
 import { commandLineProblem } from "./command-line-problem.ts";
@@ -85,6 +85,11 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
     .command("init")
     .description("make what the configuration names and is not there yet: state, log, log key, OpenPGP key")
     .option("--origin <name>", "for a new configuration: the log's identity, such as signer.example.org/repo")
+    .addOption(
+      new Option("--mode <mode>", "for a new configuration: who signs (docs/SPLIT.md)")
+        .choices(MODES)
+        .default("standalone"),
+    )
     .option("--state <directory>", "for a new configuration: where ledger and log live", "/var/lib/signer")
     .option("--user-id <text>", "for a new key: Name <mail@example.org>")
     .option("--key-expires <date>", "for a new key: YYYY-MM-DD (default: never)")
@@ -97,7 +102,10 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
   program
     .command("check")
     .description("examine the whole installation and name everything that is wrong at once")
-    .option("--user <account>", "the account that SSH logs into (default: the owner of the state directory)")
+    .option(
+      "--user <account>",
+      "the account that SSH logs into (default: who owns the state; in split mode, who may connect)",
+    )
     .option("--sshd-config <file>", "the configuration of sshd", "/etc/ssh/sshd_config")
     .action(async (options) => {
       const { checkCommand } = await import("./check-command.ts");

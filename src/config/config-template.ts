@@ -1,13 +1,17 @@
+import type { Mode } from "./config.ts";
+
 /** What a new configuration starts with. */
 export interface ConfigTemplate {
   readonly origin: string;
+  readonly mode: Mode;
   readonly stateDirectory: string;
   readonly keyFile: string;
   readonly journalFile: string;
 }
 
 /** The configuration that `signer init` writes, and the shipped example: every key there is, defaults as comments. */
-export function configTemplate({ origin, stateDirectory, keyFile, journalFile }: ConfigTemplate): string {
+export function configTemplate(template: ConfigTemplate): string {
+  const { origin, mode, stateDirectory, keyFile, journalFile } = template;
   return `# Configuration of signer: see signer.toml(5). An unknown key is an error; "signer check" names every mistake.
 
 # Identity of this log: the first line of every checkpoint. It never changes once the log has begun.
@@ -15,6 +19,10 @@ origin = ${JSON.stringify(origin)}
 
 # Domain of the notations in each signature. Default: origin up to its first slash.
 # notation_domain = ${JSON.stringify(origin.split("/", 1)[0])}
+
+# Who signs. "standalone": the forced command, in the account that SSH logs into, which can read the keys. "split": a service in
+# an account of its own, signer serve, which the forced command passes requests to (docs/SPLIT.md).
+${mode === "standalone" ? "# " : ""}mode = "${mode}"
 
 # Ledger, log and log key. A folder of its own (0700) that belongs to the account that signs.
 state = ${JSON.stringify(stateDirectory)}
@@ -31,7 +39,7 @@ journal = ${JSON.stringify(journalFile)}
 [keys.repo]
 # OpenPGP secret key, armored or binary: Ed25519, RSA of 2048 bits and up, or ECDSA with P-256 or P-384.
 file = ${JSON.stringify(keyFile)}
-# passphrase_credential = "repo"    # a file of that name in $CREDENTIALS_DIRECTORY; sshd provides none
+# passphrase_credential = "repo"    # a file of that name in $CREDENTIALS_DIRECTORY; sshd provides none, systemd does
 
 # What may be signed. Client, address, type and name select a rule: the first that fits decides. What no rule allows is
 # refused.
@@ -88,12 +96,29 @@ limits = ["1 per month"]
 # certificate = "/etc/signer/syslog.pem"    # shown to the collector, with its key; left out: none
 # key = "/etc/signer/syslog.key"
 # timeout = "10 s"
+
+# The service of split mode.
+
+# [service]
+# sockets = "/run/signer"           # CLIENT.sock for each client; under systemd signer@CLIENT.socket opens them
+# groups = { repos = "signer-repos", releng = "signer-releng" }    # who may connect, where signer serve opens them itself
+# max_connections = 32              # of one client
+# max_active = 4                    # of these, requests that are read at the same time; the others wait for their turn
+# metrics = "/var/lib/prometheus/node-exporter/signer.prom"    # left out: none
+
+# Split mode: where signer sender listens, the process that connects to the remote logs. It reads the keys named above, and
+# neither the signing key nor the log.
+
+# [sender]
+# socket = "/run/signer-sender/sender.sock"
+# group = "signer"                  # who may connect beside its own account: the signing service's group. Default: nobody
 `;
 }
 
 /** The shipped example, signer.toml.example. */
 export const EXAMPLE_CONFIG = configTemplate({
   origin: "signer.example.org/repo",
+  mode: "standalone",
   stateDirectory: "/var/lib/signer",
   keyFile: "/etc/signer/repo.key",
   journalFile: "/var/lib/signer/journal.jsonl",

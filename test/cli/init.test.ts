@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { Cleanup } from "../support/cleanup.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
@@ -211,6 +211,19 @@ describe("init", () => {
     expect(existsSync(join(etc, "repo.key"))).toBe(false);
     expect(existsSync(state)).toBe(false);
   });
+});
+
+test("init --mode split writes a configuration of split mode, the same but for that", async () => {
+  const { etc, config, init } = await newPlace();
+  const ended = await init("--mode", "split");
+  expect(ended).toMatchObject({ status: 0, stderr: "" });
+  expect(ended.stdout.toString()).toMatch(/^authorized_keys of each client's account, signer-CLIENT/m);
+  const text = readFileSync(config, "utf8");
+  const other = await newPlace();
+  await other.init();
+  const standalone = readFileSync(other.config, "utf8").replaceAll(other.folder, dirname(dirname(etc)));
+  expect(text).toBe(standalone.replace('# mode = "standalone"', 'mode = "split"'));
+  expect((await other.init("--mode", "both")).status).toBe(64);
 });
 
 test.each([

@@ -64,6 +64,7 @@ describe("init", () => {
       .replace("HOST", "log.example.org")
       .replace(/host_key = .*/, `host_key = "${HOST_KEY}"`);
     const config = configTemplate({
+      mode: "standalone",
       origin: "signer.example.org/repo",
       stateDirectory: "/var/lib/signer",
       keyFile: "/etc/signer/repo.key",
