@@ -40,6 +40,7 @@ openssl   openssl                 test bench
 rsyslogd  rsyslog                 test
 lmnsd_ossl.so rsyslog-openssl     test
 lmnsd_gtls.so rsyslog-gnutls      test
+systemd-analyze systemd         test
 END
 }
 
