@@ -2,14 +2,18 @@
  * `npm run demo`: one story, from a new signing host to a log that shows when somebody changes it, told with the real sshd,
  * ssh, repo-add, pacman and xorriso. Ends with 0 only if everything went as it is told, and leaves nothing behind.
  */
-import { appendFile, copyFile, readFile, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { appendFile, copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { Cleanup } from "../test/support/cleanup.ts";
 import { makeImage } from "../test/support/image.ts";
 import { makePackage } from "../test/support/packages.ts";
 import { makePacmanClient, type PacmanClient } from "../test/support/pacman.ts";
-import { runOk } from "../test/support/run.ts";
+import { type Ended, runOk } from "../test/support/run.ts";
 import { authorizedKeysLine, SIGNER, SIGNER_LOG } from "../test/support/signing-host.ts";
 import { startSshd } from "../test/support/sshd.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
@@ -73,6 +77,7 @@ async function tell(): Promise<void> {
   await proveOffline(host, repo, loghost);
   await discoverForgery(host);
   await comeBackFromYesterday(host, repo);
+  await putKeyOutOfReach(host, repo);
 }
 
 async function makeHost(): Promise<Machine> {
@@ -381,6 +386,54 @@ async function discoverForgery(host: Machine): Promise<void> {
     status: 69,
     prints: "signer-log: log-broken: entry ",
   });
+}
+
+async function putKeyOutOfReach(host: Machine, repo: Machine): Promise<void> {
+  story.step(
+    "The key out of reach",
+    `So far the account that SSH logs into could read the key. In split mode the forced command only passes on what comes: a service
+    in an account of its own has key and log and no network, and a third process holds the connection to the log host. (All are
+    the same account here; docs/SPLIT.md has the real thing.)`,
+  );
+  const sockets = join(host.home, "run");
+  const sender = join(sockets, "sender.sock");
+  const file = join(host.home, "signer.toml");
+  const settings = [
+    'mode = "split"',
+    `service = { sockets = "${sockets}" }`,
+    `sender = { socket = "${sender}" }`,
+  ];
+  await mkdir(sockets);
+  await writeFile(file, `${settings.join("\n")}\n${await readFile(file, "utf8")}`);
+  story.quote(settings.map((line) => line.replace(host.home, "~")));
+  for (const [command, socket] of [
+    ["sender", sender],
+    ["serve", join(sockets, "repos.sock")],
+  ] as const)
+    await story.run(startService(host, command, socket));
+  await story.run(repo.sh("signer-repo-add demo.db.tar.gz"), {
+    show: (lines) => lines.filter((line) => line.includes("sign")),
+  });
+  await story.run(host.sh("signer status"), { prints: "repos" });
+}
+
+/** A service in the background, as long as the story lasts; there when its socket is. */
+function startService(host: Machine, command: string, socket: string): Command {
+  const run = async (): Promise<Ended> => {
+    const service = spawn("/bin/sh", ["-c", `exec signer ${command}`], {
+      cwd: host.home,
+      env: host.env,
+      stdio: "ignore", // what they say is for their journal
+    });
+    cleanup.add(async () => {
+      const ended = once(service, "exit");
+      if (service.exitCode === null && service.kill()) await ended;
+    });
+    for (let count = 0; count < 500 && !existsSync(socket); count += 1) await delay(20);
+    const status = existsSync(socket) ? 0 : 1;
+    return { status, signal: undefined, stdout: Buffer.alloc(0), stderr: "" };
+  };
+  return { prompt: "host", text: `signer ${command} &`, run };
 }
 
 function user(text: string, run: Command["run"]): Command {
