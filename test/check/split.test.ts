@@ -1,5 +1,6 @@
-import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { once } from "node:events";
+import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { checkClients } from "../../src/check/check-clients.ts";
@@ -119,6 +120,24 @@ describe.runIf(process.getuid?.() === 0)("check in split mode:", () => {
     );
   });
 
+  test("a connection that goes on is nobody who listens", async () => {
+    const { check, socket, stop } = await start();
+    await stop();
+    const path = socket("repos");
+    const server = createServer({ pauseOnConnect: true }).listen(path);
+    await once(server, "listening");
+    const client = connect(path);
+    cleanup.add(() => client.destroy());
+    const [accepted] = await once(server, "connection");
+    cleanup.add(() => accepted.destroy());
+    chmodSync(path, 0o660);
+    chownSync(path, 0, 1);
+    renameSync(path, `${path}.away`); // Node would remove it
+    server.close();
+    renameSync(`${path}.away`, path);
+    expect(check()[0]).toMatch(/^note sockets: nobody listens at /);
+  });
+
   test("a folder of sockets that others may write is an error: somebody could answer in the service's place", async () => {
     const { check, socket } = await start();
     const folder = dirname(socket());
@@ -133,6 +152,8 @@ describe.runIf(process.getuid?.() === 0)("check in split mode:", () => {
     expect(check()).toContainEqual(
       expect.stringMatching(/^warning sockets: repos and releng share daemon: who captures it can be either/),
     );
+    const { check: ofNobody } = await start('groups = { repos = "tty", releng = "tty" }');
+    expect(ofNobody()).toContainEqual(expect.stringMatching(/^warning sockets: .* share the group tty: /));
     expect((await start()).check("daemon")).toContainEqual(
       expect.stringMatching(/^warning sockets: .* share daemon/),
     );

@@ -147,7 +147,10 @@ describe.runIf(canBootSystemd)("under systemd, in the whole sandbox,", () => {
     await machine.runOk("systemctl", ["stop", "signer-sender.service"]);
   });
 
-  test("it runs with Node's compilers where a drop-in says so", async () => {
+  test("it runs with Node's compilers where a drop-in says so, and not without the other half of it", async () => {
+    await dropIn("signer.service", "jit", ["Environment=SIGNER_JITLESS="]);
+    expect((await machine.run("systemctl", ["restart", "signer.service"])).status).not.toBe(0);
+    await machine.runOk("systemctl", ["stop", "signer.service"]);
     await dropIn("signer.service", "jit", ["Environment=SIGNER_JITLESS=", "MemoryDenyWriteExecute=no"]);
     await machine.runOk("systemctl", ["restart", "signer.service"]);
     const pid = await property("MainPID");
