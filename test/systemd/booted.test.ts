@@ -56,6 +56,8 @@ describe.runIf(canBootSystemd)("under systemd, in the whole sandbox,", () => {
   });
 
   test("an account gets at its own socket and no other, and the socket says who asks", async () => {
+    const socket = ["-c", "%U %G %a", "/run/signer/repos.sock"];
+    expect((await machine.runOk("stat", socket)).toString()).toBe("signer signer-repos 660\n");
     expect(outcome(await accept("releng", "repos", database))).toBe("service-unavailable 69");
     expect(outcome(await accept("releng", "releng", database))).toBe("not-permitted 77");
   });
