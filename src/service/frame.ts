@@ -57,6 +57,18 @@ export type Frame =
   | { readonly kind: PieceKind; readonly bytes: Buffer }
   | { readonly kind: Exclude<FrameKind, PieceKind>; readonly payload: Buffer };
 
+/** A frame, or pieces that follow one another. */
+type Read =
+  | { readonly kind: PieceKind; readonly pieces: Buffer[] }
+  | Exclude<Frame, { readonly kind: PieceKind }>;
+
+function joined(read: Read): Frame {
+  if (!("pieces" in read)) return read;
+  const { kind, pieces } = read;
+  const [first] = pieces;
+  return { kind, bytes: pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces) };
+}
+
 /** The frame of `kind`. Throws a TypeError for a payload that {@link FrameReader} would not take. */
 export function encodeFrame(kind: FrameKind, payload: Uint8Array = Buffer.alloc(0)): Buffer {
   const { octet, minBytes, maxBytes } = RULES[kind];
@@ -98,32 +110,39 @@ export class FrameReader {
     return this.#kind === undefined && this.#held.length === 0 && this.#allowed.length === 0;
   }
 
-  /** The frames, or pieces, that `chunk` completes; undefined where it breaks the protocol, and from then on. */
+  /**
+   * The frames that `chunk` completes, and what it has of pieces: as few as can be, however many frames they came in. Undefined
+   * where it breaks the protocol, and from then on.
+   */
   push(chunk: Buffer): readonly Frame[] | undefined {
-    const frames: Frame[] = [];
-    let rest = chunk;
-    while (rest.length > 0 && !this.#isBroken) rest = this.#take(rest, frames);
-    return this.#isBroken ? undefined : frames;
+    const read: Read[] = [];
+    for (let at = 0; at < chunk.length && !this.#isBroken; ) at = this.#take(chunk, at, read);
+    return this.#isBroken ? undefined : read.map(joined);
   }
 
-  /** Takes at least an octet of `bytes`; the octets that it leaves. */
-  #take(bytes: Buffer, frames: Frame[]): Buffer {
-    if (this.#kind === "data" || this.#kind === "output") return this.#passOn(this.#kind, bytes, frames);
+  /** Takes at least an octet of `bytes`, from `at` on; where what it leaves begins. */
+  #take(bytes: Buffer, at: number, read: Read[]): number {
+    if (this.#kind === "data" || this.#kind === "output") return this.#passOn(this.#kind, bytes, at, read);
     const wanted = this.#kind === undefined ? FRAME_HEADER_BYTES : this.#missing;
-    const taken = bytes.subarray(0, wanted - this.#held.length);
+    const end = Math.min(at + wanted - this.#held.length, bytes.length);
+    if (this.#kind === undefined && end - at === wanted) {
+      this.#begin(bytes, at, read); // a frame may have one octet: its header is not worth an object of its own
+      return end;
+    }
+    const taken = bytes.subarray(at, end);
     this.#held = this.#held.length === 0 ? taken : Buffer.concat([this.#held, taken]);
     if (this.#held.length === wanted) {
       const whole = this.#held;
       this.#held = Buffer.alloc(0);
-      if (this.#kind === undefined) this.#begin(whole, frames);
-      else this.#end(this.#kind, whole, frames);
+      if (this.#kind === undefined) this.#begin(whole, 0, read);
+      else this.#end(this.#kind, whole, read);
     }
-    return bytes.subarray(taken.length);
+    return end;
   }
 
-  #begin(header: Buffer, frames: Frame[]): void {
-    const octet = header.readUInt8(0);
-    const length = header.readUInt32BE(1);
+  #begin(bytes: Buffer, at: number, read: Read[]): void {
+    const octet = bytes[at];
+    const length = bytes.readUInt32BE(at + 1);
     const kind = this.#allowed.find((each) => RULES[each].octet === octet);
     if (kind === undefined || length < RULES[kind].minBytes || length > RULES[kind].maxBytes) {
       this.#isBroken = true;
@@ -131,19 +150,22 @@ export class FrameReader {
     }
     this.#kind = kind;
     this.#missing = length;
-    if (length === 0 && kind !== "data" && kind !== "output") this.#end(kind, Buffer.alloc(0), frames);
+    if (length === 0 && kind !== "data" && kind !== "output") this.#end(kind, Buffer.alloc(0), read);
   }
 
-  #passOn(kind: PieceKind, bytes: Buffer, frames: Frame[]): Buffer {
-    const piece = bytes.subarray(0, this.#missing);
-    this.#missing -= piece.length;
-    frames.push({ kind, bytes: piece });
+  #passOn(kind: PieceKind, bytes: Buffer, at: number, read: Read[]): number {
+    const end = Math.min(at + this.#missing, bytes.length);
+    this.#missing -= end - at;
+    const before = read.at(-1);
+    const piece = bytes.subarray(at, end);
+    if (before?.kind === kind) before.pieces.push(piece);
+    else read.push({ kind, pieces: [piece] });
     if (this.#missing === 0) this.#after(kind);
-    return bytes.subarray(piece.length);
+    return end;
   }
 
-  #end(kind: Exclude<FrameKind, PieceKind>, payload: Buffer, frames: Frame[]): void {
-    frames.push({ kind, payload });
+  #end(kind: Exclude<FrameKind, PieceKind>, payload: Buffer, read: Read[]): void {
+    read.push({ kind, payload });
     this.#after(kind);
   }
 

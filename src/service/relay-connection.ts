@@ -93,7 +93,7 @@ export class RelayConnection {
       this.#mayProceed = true;
       this.#socket.write(encodeFrame("proceed"));
     }
-    this.#socket.resume();
+    setImmediate(() => this.#socket.resume()); // the others first: what it has sent may be work for a while
   }
 
   #receive(chunk: Buffer): void {

@@ -72,6 +72,12 @@ describe("frames of a relay", () => {
     );
   });
 
+  test("cost no more where each octet has a frame of its own: what comes at once is one piece", () => {
+    const octets = Buffer.concat(Array.from({ length: 1000 }, () => encodeFrame("data", Buffer.from("x"))));
+    const frames = new FrameReader("relay").push(Buffer.concat([REQUEST, octets, END]));
+    expect(frames?.map(({ kind }) => kind)).toEqual(["request", "data", "end-of-data"]);
+  });
+
   test.each<[string, readonly Buffer[]]>([
     ["data before the request", [DATA]],
     ["the end before the request", [END]],
