@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { parseAddress } from "../../src/request/peer.ts";
-import { encodeFrame, type Frame, FrameReader } from "../../src/service/frame.ts";
+import { encodeFrame, encodePieces, type Frame, FrameReader } from "../../src/service/frame.ts";
 import { encodeRelayRequest, parseRelayOutcome } from "../../src/service/relay-message.ts";
 import { connectTo } from "../support/signing-service.ts";
 
@@ -84,6 +84,6 @@ export async function ask(path: string, command: string | undefined, bytes: Uint
   const relay = await TestRelay.connect(path);
   relay.send(requestFrame(command));
   await relay.until("proceed");
-  relay.send(encodeFrame("data", bytes), encodeFrame("end-of-data"));
+  relay.send(encodePieces("data", bytes), encodeFrame("end-of-data"));
   return await relay.heard();
 }
