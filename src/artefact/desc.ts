@@ -1,5 +1,6 @@
 import { isAscii, isUtf8 } from "node:buffer";
 import { quoted, type Refusal, refusal } from "../outcome.ts";
+import { isBase64, isDecimal, isHeaderLike, isHex, lineEnd } from "./line-grammar.ts";
 
 /** What is kept of a package's `desc`. */
 export interface Desc {
@@ -24,45 +25,61 @@ const PACKAGE_NAME = /^[A-Za-z0-9@_+][A-Za-z0-9@._+-]*$/;
  */
 const VERSION = /^(?:[0-9]+:)?[!-,.0-9;?-~]+-[0-9]+(?:\.[0-9]+)?$/;
 
-/** At most 15 digits: a number that JavaScript, and so the log's entry, holds exactly. */
-const DECIMAL = /^(?:0|[1-9][0-9]{0,14})$/;
-
-/** RFC 4648, 4, with padding; in groups of four digits. */
-const BASE64 = /^[A-Za-z0-9+/]*(={0,2})$/;
 /** pacman takes no signature that is longer. */
 const MAX_SIGNATURE_BYTES = 16 * 1024;
+
+/** Whether the line from `from` to `to` (exclusive) is well-formed; it has no control character. */
+type Grammar = (bytes: Buffer, from: number, to: number) => boolean;
 
 /** A section that is known: what its lines look like beyond being printable text. */
 interface Section {
   /** Of one line, or of one line or more. */
   readonly lines: "one" | "many";
-  /** Each line matches; undefined for free text. */
-  readonly grammar?: { test(line: string): boolean };
+  /** Each line's; undefined for free text. */
+  readonly grammar?: Grammar;
   /** The grammar in words. */
   readonly expected?: string;
   /** repo-add writes it for every package that makepkg made. */
   readonly required?: true;
 }
 
+const matching =
+  (pattern: RegExp): Grammar =>
+  (bytes, from, to) =>
+    pattern.test(bytes.toString("latin1", from, to));
+const hex =
+  (digits: number): Grammar =>
+  (bytes, from, to) =>
+    isHex(bytes, from, to, digits);
+const signature: Grammar = (bytes, from, to) => isBase64(bytes, from, to, MAX_SIGNATURE_BYTES);
+const packageName = { grammar: matching(PACKAGE_NAME), expected: "a package name" } as const;
+const decimal = { grammar: isDecimal, expected: "a decimal number" } as const;
+
 const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>([
   [
     "FILENAME",
-    { lines: "one", required: true, grammar: /^(?![.-])[!-.0-~]{1,255}$/, expected: "a file name" },
+    { lines: "one", required: true, grammar: matching(/^(?![.-])[!-.0-~]{1,255}$/), expected: "a file name" },
   ],
-  ["NAME", { lines: "one", required: true, grammar: PACKAGE_NAME, expected: "a package name" }],
-  ["BASE", { lines: "one", grammar: PACKAGE_NAME, expected: "a package name" }],
-  ["VERSION", { lines: "one", required: true, grammar: VERSION, expected: "[epoch:]pkgver-pkgrel" }],
+  ["NAME", { lines: "one", required: true, ...packageName }],
+  ["BASE", { lines: "one", ...packageName }],
+  [
+    "VERSION",
+    { lines: "one", required: true, grammar: matching(VERSION), expected: "[epoch:]pkgver-pkgrel" },
+  ],
   ["DESC", { lines: "one" }],
   ["GROUPS", { lines: "many" }],
-  ["CSIZE", { lines: "one", required: true, grammar: DECIMAL, expected: "a decimal number" }],
-  ["ISIZE", { lines: "one", required: true, grammar: DECIMAL, expected: "a decimal number" }],
-  ["MD5SUM", { lines: "one", grammar: /^[0-9a-f]{32}$/, expected: "32 lower-case hex digits" }],
-  ["SHA256SUM", { lines: "one", grammar: /^[0-9a-f]{64}$/, expected: "64 lower-case hex digits" }],
-  ["PGPSIG", { lines: "one", grammar: { test: isBase64 }, expected: "base64 of at most 16 KiB" }],
+  ["CSIZE", { lines: "one", required: true, ...decimal }],
+  ["ISIZE", { lines: "one", required: true, ...decimal }],
+  ["MD5SUM", { lines: "one", grammar: hex(32), expected: "32 lower-case hex digits" }],
+  ["SHA256SUM", { lines: "one", grammar: hex(64), expected: "64 lower-case hex digits" }],
+  ["PGPSIG", { lines: "one", grammar: signature, expected: "base64 of at most 16 KiB" }],
   ["URL", { lines: "one" }],
   ["LICENSE", { lines: "many" }],
-  ["ARCH", { lines: "one", required: true, grammar: /^[A-Za-z0-9_]+$/, expected: "an architecture" }],
-  ["BUILDDATE", { lines: "one", required: true, grammar: DECIMAL, expected: "a decimal number" }],
+  [
+    "ARCH",
+    { lines: "one", required: true, grammar: matching(/^[A-Za-z0-9_]+$/), expected: "an architecture" },
+  ],
+  ["BUILDDATE", { lines: "one", required: true, ...decimal }],
   ["PACKAGER", { lines: "one" }],
   ["REPLACES", { lines: "many" }],
   ["CONFLICTS", { lines: "many" }],
@@ -72,17 +89,30 @@ const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>([
   ["MAKEDEPENDS", { lines: "many" }],
   ["CHECKDEPENDS", { lines: "many" }],
   // Read by pacman, not written by repo-add so far.
-  ["DATA", { lines: "many", grammar: /^[a-z][a-z0-9_-]*=.*$/, expected: "key=value" }],
+  ["DATA", { lines: "many", grammar: matching(/^[a-z][a-z0-9_-]*=.*$/), expected: "key=value" }],
 ]);
+
+/** Sections by what {@link sign} says of their keys: a string for each header would take longer than all the rest. */
+const BY_SIGN = new Map<number, KnownSection>();
+interface KnownSection extends Section {
+  readonly key: string;
+  readonly keyBytes: Buffer;
+}
+for (const [key, section] of SECTIONS) {
+  const keyBytes = Buffer.from(key);
+  if (BY_SIGN.has(sign(keyBytes, 0, keyBytes.length))) throw new Error(`${key} is not told apart`);
+  BY_SIGN.set(sign(keyBytes, 0, keyBytes.length), { ...section, key, keyBytes });
+}
+
+/** Length and first two bytes, which no two known keys share. */
+function sign(bytes: Buffer, from: number, to: number): number {
+  return (to - from) * 65_536 + (bytes[from] ?? 0) * 256 + (bytes[from + 1] ?? 0);
+}
 
 const REQUIRED = [...SECTIONS].filter(([, section]) => section.required).map(([key]) => key);
 
-/**
- * A section is `%KEY%`, at least one line, and an empty line. No line holds a control character, and none is what a line-based
- * reader, repo-add's own sed or archweb's, which trims white space, would take for a header.
- */
 const KEY = /^[A-Z0-9]+$/;
-const HEADER_LIKE = /^[ \x80-\xff]*%[A-Z0-9_]+%[ \x80-\xff]*$/m;
+const PERCENT = 0x25;
 
 /** A C1 control character, U+0080 to U+009F, in UTF-8. */
 const C1 = /\xc2[\x80-\x9f]/;
@@ -100,58 +130,69 @@ export function parseDirectory(directory: string): { name: string; version: stri
 }
 
 /**
- * Reads the `desc` of the package in `directory`. Controlled by: the client, every byte. Sections in any order, each key
+ * Reads the `desc` of the package in `directory`. Controlled by: the client, every byte. A section is `%KEY%`, at least one line,
+ * and an empty line; no line holds a control character or could be taken for a header. Sections in any order, each key
  * known and at most once, values by its grammar, at least one checksum, the layout exactly that of repo-add. Anything
  * else is `bad-database`.
  */
 export function parseDesc(content: Buffer, directory: string): Desc | Refusal {
   const bad = (reason: string) => refusal("bad-database", `${reason} in the desc of ${quoted(directory)}`);
-  // Latin-1 keeps one character a byte; what is not ASCII is only ever part of free text.
-  const text = content.toString("latin1");
-  if (!isAscii(content) && (!isUtf8(content) || C1.test(text))) return bad("expected printable UTF-8");
-  const malformed = () => bad("expected sections of one header, printable lines and an empty line");
-  if (hasControl(content)) return malformed();
-  const values = new Map<string, string>();
-  for (let at = 0, end = 0; at < text.length; at = end + 2) {
-    const headerEnd = text.indexOf("%\n", at + 1);
-    end = headerEnd < 0 ? -1 : text.indexOf("\n\n", headerEnd + 1);
-    if (text[at] !== "%" || end <= headerEnd + 1) return malformed();
-    const key = text.slice(at + 1, headerEnd);
-    const value = text.slice(headerEnd + 2, end);
-    const section = SECTIONS.get(key);
-    if (section === undefined)
-      return KEY.test(key) ? bad(`expected known sections, not ${quoted(key)},`) : malformed();
-    if (value.includes("%") && HEADER_LIKE.test(value)) return malformed();
+  if (!isAscii(content) && !isPrintableUtf8(content)) return bad("expected printable UTF-8");
+  /** Where the value of each section begins; all of one line, which is what is kept, end before their newline. */
+  const values = new Map<string, number>();
+  for (let at = 0; at < content.length; ) {
+    const headerEnd = lineEnd(content, at);
+    if (headerEnd - at < 3 || content[at] !== PERCENT || content[headerEnd - 1] !== PERCENT)
+      return bad(LAYOUT);
+    const section = knownSection(content, at + 1, headerEnd - 1);
+    if (section === undefined) return bad(describeUnknown(content, at + 1, headerEnd - 1));
+    const { key } = section;
     if (values.has(key)) return bad(`expected one section ${key}`);
-    if (section.lines === "one" && value.includes("\n")) return bad(`expected one line as ${key}`);
-    if (!isWellFormed(value, section)) return bad(`expected ${section.expected} as ${key}`);
-    values.set(key, value);
+    const start = headerEnd + 1;
+    values.set(key, start);
+    let from = start;
+    for (;;) {
+      const to = lineEnd(content, from);
+      if (to < 0 || isHeaderLike(content, from, to)) return bad(LAYOUT);
+      if (to === from) break;
+      if (from > start && section.lines === "one") return bad(`expected one line as ${key}`);
+      if (section.grammar?.(content, from, to) === false)
+        return bad(`expected ${section.expected} as ${key}`);
+      from = to + 1;
+    }
+    if (from === start) return bad(LAYOUT);
+    at = from + 1;
   }
   const missing = REQUIRED.find((key) => !values.has(key));
   if (missing !== undefined) return bad(`expected a section ${missing}`);
-  const sha256 = values.get("SHA256SUM");
+  const lineOf = (key: string) => lineAt(content, values.get(key));
+  const sha256 = lineOf("SHA256SUM");
   if (sha256 === undefined && !values.has("MD5SUM")) return bad("expected a section SHA256SUM or MD5SUM");
-  const name = values.get("NAME") ?? "";
-  const version = values.get("VERSION") ?? "";
-  return { name, version, sha256, buildDate: Number(values.get("BUILDDATE")) };
+  const name = lineOf("NAME") ?? "";
+  const version = lineOf("VERSION") ?? "";
+  return { name, version, sha256, buildDate: Number(lineOf("BUILDDATE")) };
 }
 
-function isBase64(text: string): boolean {
-  const padding = BASE64.exec(text)?.[1]?.length;
-  if (padding === undefined || text.length % 4 !== 0) return false;
-  return (text.length / 4) * 3 - padding <= MAX_SIGNATURE_BYTES;
+const LAYOUT = "expected sections of one header, printable lines and an empty line";
+
+/** The section whose key is the bytes from `from` to `to`. */
+function knownSection(content: Buffer, from: number, to: number): KnownSection | undefined {
+  const section = BY_SIGN.get(sign(content, from, to));
+  if (section === undefined) return undefined;
+  const { keyBytes } = section;
+  for (let at = 0; at < keyBytes.length; at++) if (content[from + at] !== keyBytes[at]) return undefined;
+  return section;
 }
 
-/** C0 but for the newline, and DEL. Each byte is looked at here: an expression takes twice as long. */
-function hasControl(bytes: Buffer): boolean {
-  for (let at = 0; at < bytes.length; at++) {
-    const byte = bytes[at] as number;
-    if ((byte < 0x20 && byte !== 0x0a) || byte === 0x7f) return true;
-  }
-  return false;
+function describeUnknown(content: Buffer, from: number, to: number): string {
+  const key = content.toString("latin1", from, to);
+  return KEY.test(key) ? `expected known sections, not ${quoted(key)},` : LAYOUT;
 }
 
-function isWellFormed(value: string, { lines, grammar }: Section): boolean {
-  if (grammar === undefined) return true;
-  return lines === "one" ? grammar.test(value) : value.split("\n").every((line) => grammar.test(line));
+function lineAt(content: Buffer, from: number | undefined): string | undefined {
+  return from === undefined ? undefined : content.toString("latin1", from, lineEnd(content, from));
+}
+
+function isPrintableUtf8(content: Buffer): boolean {
+  return isUtf8(content) && !C1.test(content.toString("latin1"));
 }
