@@ -22,6 +22,8 @@ export interface SupervisedOptions {
   /** What becomes the launcher, in the same process: `strace -D …`. */
   readonly tracer?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Arguments of the launcher; left out: `--config FILE serve`. */
+  readonly args?: readonly string[];
 }
 
 /** `bin/signer serve` as systemd would run it: sockets and a notification socket are there before it is. */
@@ -50,7 +52,7 @@ with open(sys.argv[2], "a", buffering=1) as file:
 export async function startService(
   cleanup: Cleanup,
   host: SigningHostUnderTest,
-  { clients, tracer = [], env = {} }: SupervisedOptions,
+  { clients, tracer = [], env = {}, args = ["--config", host.configFile, "serve"] }: SupervisedOptions,
 ): Promise<SupervisedService> {
   const folder = await tempDir(cleanup);
   const notifySocket = join(folder, "notify");
@@ -68,9 +70,7 @@ export async function startService(
     ...Object.entries(variables).map(([name, value]) => `--setenv=${name}=${value}`),
     ...tracer,
     SIGNER,
-    "--config",
-    host.configFile,
-    "serve",
+    ...args,
   ];
   const child = spawn("systemd-socket-activate", activate, {
     env: { PATH: "/usr/bin:/bin", ...variables },

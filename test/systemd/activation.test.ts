@@ -49,3 +49,10 @@ test("a client of the rules without a socket of systemd's is not served, and the
   expect(outcome(await service.accept("repos", { command, stdin }))).toBe("signed");
   expect(outcome(await host.accept({ client: "releng", command, stdin }))).toBe("service-unavailable 69");
 });
+
+test("the sockets are there wherever the options stand", async () => {
+  const host = await makeSplitHost(cleanup);
+  const args = ["serve", "--config", host.configFile];
+  const service = await startService(cleanup, host, { clients: ["repos"], args });
+  expect(outcome(await service.accept("repos", { command, stdin }))).toBe("signed");
+});
