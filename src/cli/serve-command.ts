@@ -15,7 +15,10 @@ import { openReports } from "./open-reports.ts";
 import { openServiceManager, type ServiceManager } from "./service-manager.ts";
 import { inheritedSockets } from "./systemd-sockets.ts";
 
-/** `signer serve`: the signing service of split mode, until it is told to stop. Returns the exit status. */
+/**
+ * `signer serve`: the signing service of split mode, until it is told to stop. Returns the exit status. A Fault that ends it while
+ * it runs, `log-not-durable`, may be over when it is started again.
+ */
 export async function serveCommand(configFile: string, environment: Environment): Promise<number> {
   const config = readSplitConfig(configFile);
   enterFence(["--config", configFile, "serve"], environment, fenceOf(config, configFile, environment));
@@ -33,11 +36,13 @@ export async function serveCommand(configFile: string, environment: Environment)
     };
     manager.watch(() => service.ledger.queries.newest());
     manager.tell("READY=1");
-    await stopped;
+    const lost = await Promise.race([stopped, service.ledger.lost]);
+    if (lost !== undefined) service.journal.error({ code: lost.code, err: lost }, `it ends: ${lost.message}`);
     hangUp = () => undefined;
     await reloaded;
     manager.tell("STOPPING=1");
     await reports.close(() => service.stop());
+    if (lost !== undefined) throw lost;
     return 0;
   } finally {
     manager.close();

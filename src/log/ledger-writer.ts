@@ -42,6 +42,7 @@ export class LedgerWriter {
   #group: readonly Work[] = [];
   #isRunning = false;
   #unusable: Fault | undefined;
+  readonly #lost = Promise.withResolvers<Fault>();
   /** The head when this process last looked. */
   #head: TreeHead;
 
@@ -52,6 +53,11 @@ export class LedgerWriter {
     this.#inode = inode;
     this.#signer = signer;
     this.#head = head;
+  }
+
+  /** Resolves when the writer is of no further use, unless that is because it was closed. */
+  get lost(): Promise<Fault> {
+    return this.#lost.promise;
   }
 
   /**
@@ -165,7 +171,7 @@ export class LedgerWriter {
     try {
       commitLog(this.#database, this.#directory, this.#inode);
     } catch (error) {
-      if (error instanceof Fault) this.#unusable = error;
+      if (error instanceof Fault) this.#lose(error);
       throw error;
     }
     if (head !== undefined) this.#head = head;
@@ -175,8 +181,14 @@ export class LedgerWriter {
     try {
       if (this.#database.inTransaction) this.#database.exec("ROLLBACK");
     } catch (cause) {
-      this.#unusable ??= new Fault("log-not-durable", "a transaction could not be rolled back", { cause });
+      this.#lose(new Fault("log-not-durable", "a transaction could not be rolled back", { cause }));
     }
+  }
+
+  #lose(fault: Fault): void {
+    if (this.#unusable !== undefined) return;
+    this.#unusable = fault;
+    this.#lost.resolve(fault);
   }
 
   #refuseUnusable(): void {

@@ -120,6 +120,14 @@ export class Ledger {
     return this.#signer.verifier;
   }
 
+  /**
+   * Resolves when this object is of no further use, with why: a commit has failed, and whether it is in the log is for the next
+   * open to see.
+   */
+  get lost(): Promise<Fault> {
+    return this.#writer.lost;
+  }
+
   /** The newest signed checkpoint: a C2SP note. */
   checkpoint(): string {
     return readCheckpoint(this.#reads);

@@ -12,7 +12,7 @@ import {
   type RelayRequest,
 } from "./relay-message.ts";
 
-/** How long a relay that has its outcome may take to go away, in ms. */
+/** How long a relay that has its outcome may take to go away, and one to read on whose connection is to end, in ms. */
 const LINGER_MS = 2_000;
 
 const BROKEN = `expected the relay's protocol, version ${RELAY_VERSION}: both sides must be of one version`;
@@ -68,10 +68,17 @@ export class RelayConnection {
     }
   }
 
-  /** Ends reading, and with it the work that waits for what comes: its outcome is the Fault. */
+  /**
+   * Ends reading, and with it the work that waits for what comes: its outcome is the Fault. Who leaves an answer unread is waited
+   * for no longer.
+   */
   abort(fault: Fault): void {
     this.#request.reject(fault);
     this.body.destroy(fault);
+    const socket = this.#socket;
+    socket.setTimeout(LINGER_MS, () => {
+      if (socket.writableLength > 0) socket.destroy();
+    });
   }
 
   /** Says how it ended, and waits until the relay is gone, not for long. Never throws. */

@@ -1,6 +1,9 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "vitest";
-import { encodeFrame } from "../../src/service/frame.ts";
+import { encodeFrame, encodePieces } from "../../src/service/frame.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
 import { run } from "../support/run.ts";
@@ -129,6 +132,25 @@ describe("SIGTERM", () => {
     expect(await stopped).toBe(0);
   });
 
+  test("does not wait long for who leaves its signatures unread", async () => {
+    const service = await startSigningService(cleanup);
+    const relay = await TestRelay.connect(service.socket());
+    relay.send(requestFrame("batch"));
+    await relay.until("proceed");
+    relay.socket.pause();
+    const files = Array.from({ length: 300 }, (_, seed) => ({
+      name: `${seed}.db.tar.gz`,
+      content: buildDatabase({ packages: 1, kind: "db", seed }),
+    }));
+    relay.send(encodePieces("data", tarArchive(files)), encodeFrame("end-of-data"));
+    for (let last = -1, now = 0; last < now; last = now, now = service.host.requests().length)
+      await delay(1000); // until the socket is full
+    const began = performance.now();
+    expect(await service.stop()).toBe(0);
+    expect(performance.now() - began).toBeLessThan(15_000); // a request has 30 s to be read
+    relay.socket.destroy();
+  });
+
   test("refuses after a while what does not come to its end, and nothing of it is signed", async () => {
     const service = await startSigningService(cleanup, {
       service: "max_active = 1, max_connections = 3",
@@ -165,6 +187,23 @@ test("a second service on the same sockets does not start, and the first one goe
   const service = await startSigningService(cleanup);
   const second = await service.host.signer(["serve"]);
   expect(codeOf(second)).toBe("bad-configuration");
+  expect((await ask(service.socket(), NAME, database)).words).toEqual(SIGNED);
+});
+
+test("a commit that fails ends the service: it could sign nothing more, and its next start can", async () => {
+  const service = await startSigningService(cleanup);
+  const log = join(service.host.stateDirectory, "log.db");
+  copyFileSync(log, `${log}.new`);
+  renameSync(`${log}.new`, log); // as on a full disk, no commit is possible
+  const ended = once(service.process, "exit");
+  expect((await ask(service.socket(), NAME, database)).words).toEqual([
+    "proceed",
+    "log-not-durable",
+    "closed",
+  ]);
+  expect(await ended).toEqual([74, null]);
+  expect(service.journal().map(({ code }) => code)).toContain("log-not-durable");
+  await service.restart();
   expect((await ask(service.socket(), NAME, database)).words).toEqual(SIGNED);
 });
 
