@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { userInfo } from "node:os";
@@ -188,4 +189,12 @@ test("gives up when it is told to, while it connects and later", async () => {
   const { broken } = await connectSsh(remote(), late.signal);
   late.abort(fault);
   expect(broken.reason).toBe(fault);
+});
+
+test("leaves nothing behind at a signal that lives longer than the connection", async () => {
+  const { signal } = new AbortController();
+  const { close } = await connectSsh(remote(), signal);
+  close();
+  await faultOf(connectSsh(remote({ port: 1 }), signal));
+  await expect.poll(() => getEventListeners(signal, "abort")).toEqual([]);
 });
