@@ -76,7 +76,7 @@ export function parseTarHeader(block: Buffer): TarHeader | Refusal {
   const path = pathOf(block);
   if (path === undefined)
     return bad("expected an entry name in UTF-8, ended by NULs, without control characters");
-  if (BZIP2_MAGIC.test(block.toString("latin1", 0, 10)))
+  if (block[0] === 0x42 && BZIP2_MAGIC.test(block.toString("latin1", 0, 10)))
     return bad("expected a name that is not bzip2's magic");
   if (!isSafePath(path))
     return bad(`expected a relative path without . and .. components, not ${quoted(path)}`);
@@ -143,7 +143,8 @@ function checksumIsRight(block: Buffer): boolean {
   let sum = length * 0x20;
   for (let index = 0; index < offset; index++) sum += block[index] as number;
   for (let index = offset + length; index < BLOCK_BYTES; index++) sum += block[index] as number;
-  return block.toString("latin1", offset, offset + length) === `${sum.toString(8).padStart(6, "0")}\0 `;
+  const isEnded = block[offset + 6] === 0 && block[offset + 7] === 0x20;
+  return isEnded && octal(block, [offset, 6]) === sum && isDigit(block[offset + 5] as number);
 }
 
 function pathOf(block: Buffer): string | undefined {
@@ -160,7 +161,12 @@ function textField(block: Buffer, field: Field): string | undefined {
   let plain = true;
   for (; end < offset + length && block[end] !== 0; end++) plain &&= isPlain(block[end] ?? 0);
   if (!isZero(block, [end, offset + length - end])) return undefined;
+  if (end === offset) return "";
   return plain ? block.toString("latin1", offset, end) : printableText(block.subarray(offset, end));
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x37;
 }
 
 /** Printable ASCII. */
