@@ -1,4 +1,4 @@
-import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Cleanup } from "../support/cleanup.ts";
@@ -156,6 +156,18 @@ if (process.env.FENCE === "ask") {
   process.exit();
 }`;
   const install = (program: string) => writeFile(join(root, "dist", "signer.cjs"), program);
+
+  test.each([[["status"]], [["accept", "--client", "sender"]]])(
+    "%j is none: no pipe is made, and nothing waits at it for ever",
+    async (args) => {
+      const { environment } = await start(
+        { ...SERVICE, NOTIFY_SOCKET: "/nobody", RUNTIME_DIRECTORY: root },
+        args,
+      );
+      expect(environment.filter((variable) => variable.startsWith("NOTIFY"))).toEqual([]);
+      expect((await readdir(root)).filter((name) => name.startsWith("notify"))).toEqual([]);
+    },
+  );
 
   test("with sockets that systemd has opened is asked for its fence first, and starts behind it", async () => {
     await install(`${ASKED}${PROGRAM}`);
