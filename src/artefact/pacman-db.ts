@@ -141,7 +141,7 @@ export class PackageDatabase implements EntrySink {
     this.#packages.push({
       name: open.name,
       version: open.version,
-      sha256: desc.sha256 && ownCopy(desc.sha256),
+      sha256: desc.sha256,
     });
     this.#newestBuildDate = Math.max(this.#newestBuildDate ?? 0, desc.buildDate);
     return undefined;
@@ -154,11 +154,6 @@ export class PackageDatabase implements EntrySink {
     this.#files = new FileList(open.directory);
     return undefined;
   }
-}
-
-/** V8 keeps a substring as a view that holds the whole `desc`: kept ones are copied. ASCII only. */
-function ownCopy(text: string): string {
-  return Buffer.from(text, "latin1").toString("latin1");
 }
 
 function misplaced(path: string): Refusal {

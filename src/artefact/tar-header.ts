@@ -83,7 +83,7 @@ export function parseTarHeader(block: Buffer): TarHeader | Refusal {
   if (!isZero(block, LINKNAME) || !isZero(block, RESERVED)) {
     return bad(`expected unused header fields to be zero in ${quoted(path)}`);
   }
-  if (textField(block, UNAME) === undefined || textField(block, GNAME) === undefined) {
+  if (!isTextField(block, UNAME) || !isTextField(block, GNAME)) {
     return bad(`expected printable names of user and group, ended by NULs, in ${quoted(path)}`);
   }
   const size = ended(block, SIZE);
@@ -156,13 +156,35 @@ function pathOf(block: Buffer): string | undefined {
 
 /** Printable text up to the first NUL or the field's end; undefined for any other, or if anything but NULs follows. */
 function textField(block: Buffer, field: Field): string | undefined {
+  const [offset] = field;
+  const end = plainEnd(block, field);
+  if (end !== undefined) return end === offset ? "" : block.toString("latin1", offset, end);
+  return isTextField(block, field) ? printableText(block.subarray(offset, textEnd(block, field))) : undefined;
+}
+
+/** Whether {@link textField} would be text, which is not made. */
+function isTextField(block: Buffer, field: Field): boolean {
+  if (plainEnd(block, field) !== undefined) return true;
   const [offset, length] = field;
+  const end = textEnd(block, field);
+  return (
+    isZero(block, [end, offset + length - end]) && printableText(block.subarray(offset, end)) !== undefined
+  );
+}
+
+/** Where the text of a field ends that is printable ASCII, with NULs alone behind it; undefined for any other. */
+function plainEnd(block: Buffer, field: Field): number | undefined {
+  const [offset, length] = field;
+  const end = textEnd(block, field);
+  for (let at = offset; at < end; at++) if (!isPlain(block[at] as number)) return undefined;
+  return isZero(block, [end, offset + length - end]) ? end : undefined;
+}
+
+/** Where the first NUL of a field is, or its end. */
+function textEnd(block: Buffer, [offset, length]: Field): number {
   let end = offset;
-  let plain = true;
-  for (; end < offset + length && block[end] !== 0; end++) plain &&= isPlain(block[end] ?? 0);
-  if (!isZero(block, [end, offset + length - end])) return undefined;
-  if (end === offset) return "";
-  return plain ? block.toString("latin1", offset, end) : printableText(block.subarray(offset, end));
+  while (end < offset + length && block[end] !== 0) end++;
+  return end;
 }
 
 function isDigit(byte: number): boolean {
