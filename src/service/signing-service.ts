@@ -128,10 +128,7 @@ export class SigningService {
     const world = this.#world;
     const before = this.#setup;
     const config = world.readConfig();
-    for (const key of ["origin", "stateDirectory", "mode", "journalFile"] as const) {
-      if (config[key] !== before.config[key])
-        throw new Fault("bad-configuration", "origin, state, mode and journal change with a restart alone");
-    }
+    this.#refuseOtherPlaces(before.config, config);
     const { journal } = before;
     journal.reopen();
     const keys = await loadKeys(world, config);
@@ -162,6 +159,19 @@ export class SigningService {
     await this.#setup.remoteLogs.finish();
     this.#ledger.close();
     this.#setup.journal.info({}, "stopped");
+  }
+
+  /** What is open already would stay as it was, and the journal say otherwise: a group that had lost its socket would have it still. */
+  #refuseOtherPlaces(before: Config, config: Config): void {
+    const places = ({ origin, stateDirectory, mode, journalFile, sender, service }: Config) => [
+      ...[origin, stateDirectory, mode, journalFile, sender.socketPath, service.socketDirectory],
+      ...[...this.#doors.keys()].map((client) => service.groups.get(client)),
+    ];
+    if (!isDeepStrictEqual(places(before), places(config)))
+      throw new Fault(
+        "bad-configuration",
+        "origin, state, mode, journal, and places and groups of sockets change with a restart alone",
+      );
   }
 
   /** Doors for the clients that have none yet: all, or a Fault and none. */

@@ -92,6 +92,12 @@ describe("SIGHUP", () => {
     ["a mistake in it", (text) => text.replace('type = "db"', 'type = "exe"')],
     ["another log's origin", (text) => text.replace("signer.example.org/repo", "signer.example.org/other")],
     ["another journal", (text) => text.replace(/journal = .*/, 'journal = "/var/log/other.jsonl"')],
+    ["another folder for sockets", (text) => text.replace(/sockets = "[^"]*"/, 'sockets = "/run/other"')],
+    [
+      "another group for a socket",
+      (text) => text.replace("service = {", 'service = { groups = { repos = "0" },'),
+    ],
+    ["another sender", (text) => `sender = { socket = "/run/other.sock" }\n${text}`],
     ["another mode", (text) => text.replace('"split"', '"standalone"')],
     ["a key that is not there", (text) => text.replace("repo.key", "other.key")],
     [
