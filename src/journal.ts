@@ -14,6 +14,9 @@ export interface Journal {
   error(fields: JournalFields, message: string): void;
 }
 
+/** What may wait for a journal that cannot be written, on a full disk say; further lines are lost. In bytes. */
+const MAX_WAITING_BYTES = 1024 * 1024;
+
 /** A journal that is not kept. */
 export const NO_JOURNAL: Journal = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -31,7 +34,10 @@ export async function openJournal(file: string | undefined): Promise<Journal> {
 
 /** The journal of a process that lives for days. */
 export interface ServiceJournal extends Journal {
-  /** Goes on in a new file of the same name, where the old one was moved away (logrotate(8)). Never throws. */
+  /**
+   * Goes on in a new file of the same name, where the old one was moved away (logrotate(8)); in the old one where no new one is
+   * to be had. Never throws.
+   */
   reopen(): void;
 }
 
@@ -45,7 +51,7 @@ export async function openServiceJournal(file: string | undefined): Promise<Serv
 async function writeTo(place: Readonly<Record<string, string | number | boolean>>): Promise<ServiceJournal> {
   const { pino } = await import("pino");
   try {
-    const destination = pino.destination({ ...place, sync: true });
+    const destination = pino.destination({ ...place, sync: true, maxLength: MAX_WAITING_BYTES });
     destination.on("error", () => undefined);
     const logger = pino(
       { base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
@@ -56,7 +62,14 @@ async function writeTo(place: Readonly<Record<string, string | number | boolean>
       warn: (fields, message) => logger.warn(fields, message),
       error: (fields, message) => logger.error(fields, message),
       reopen: () => {
-        if ("dest" in place) destination.reopen();
+        if (!("dest" in place)) return;
+        try {
+          destination.reopen();
+        } catch (error) {
+          // What is to close the old file then must not do so twice: by the second time its number may be another file's.
+          destination.removeAllListeners("ready");
+          logger.warn({ err: error }, "the journal goes on in its old file");
+        }
       },
     };
   } catch {
