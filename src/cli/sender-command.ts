@@ -33,6 +33,7 @@ export async function senderCommand(
   const place = placeOf(config, socketPath, environment);
   enterFence(again, environment, fenceOf(config, configFile, place, environment));
   const stopped = stopSignal();
+  process.stderr.on("error", () => undefined); // a line that nobody takes is lost, and nothing else
   const say = (line: string): void => void process.stderr.write(`signer: sender: ${line}\n`);
   const sender = new Sender(config, say);
   const server = createServer({ allowHalfOpen: true });

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "n
 import { readFile, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { type CanonicalValue, encodeCanonicalJson } from "../../src/log/canonical-json.ts";
 import { makeAuthority } from "../support/certificates.ts";
@@ -21,7 +22,7 @@ import {
   SIGNER,
   type SigningHostUnderTest,
 } from "../support/signing-host.ts";
-import { type SigningServiceUnderTest, startSigningService } from "../support/signing-service.ts";
+import { connectTo, type SigningServiceUnderTest, startSigningService } from "../support/signing-service.ts";
 
 // Split mode, whole: relay, signing service, sender, sshd and receiver, each a process of its own.
 
@@ -243,6 +244,18 @@ describe("signer sender", () => {
     await writeFile(host.configFile, before);
     sender.process.kill("SIGHUP");
     await expect.poll(() => sender.said().at(-1)).toMatch(/was read again/);
+  });
+
+  test("goes on where nobody reads what it says", async () => {
+    const { toml, path } = await senderSetting(cleanup);
+    const host = await makeSigningHost(cleanup, { settings: toml });
+    const sender = await startSenderProcess(cleanup, host.configFile);
+    sender.process.stderr?.destroy();
+    sender.process.kill("SIGHUP");
+    await delay(1000);
+    expect(sender.process.exitCode).toBeNull();
+    (await connectTo(path)).destroy();
+    expect(await sender.stop()).toBe(0);
   });
 
   test("takes its socket from systemd, under its name alone", async () => {
