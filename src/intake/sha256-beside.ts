@@ -79,7 +79,7 @@ export class Sha256Beside {
 
   /** Ends the worker. Safe at any time, more than once. */
   close(): void {
-    this.#worker?.removeAllListeners();
+    this.#worker?.removeAllListeners("message"); // not "error": one that nobody hears would end the process
     void this.#worker?.terminate();
     this.#worker = undefined;
     giveBack([this.#slab.buffer, ...this.#filled.map(({ slab }) => slab), ...this.#free]);
