@@ -42,14 +42,14 @@ export class Turns {
     return () => this.#end();
   }
 
-  /** Ends a turn; the next one takes its place, unless there are fewer places by now. */
+  /** Ends a turn; those who wait get what places there are by now, which may be more or fewer than before. */
   #end(): void {
-    const [next] = this.#active <= this.#atOnce() ? this.#waiting : [];
-    if (next === undefined) {
-      this.#active -= 1;
-      return;
+    this.#active -= 1;
+    for (const next of this.#waiting) {
+      if (this.#active >= this.#atOnce()) return;
+      this.#waiting.delete(next);
+      this.#active += 1;
+      next(true);
     }
-    this.#waiting.delete(next);
-    next(true);
   }
 }

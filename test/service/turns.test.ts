@@ -49,6 +49,16 @@ test("where there are to be fewer, none begins until so many have ended", async 
   expect(await hasCome(waiting)).toBe(true);
 });
 
+test("where there are to be more, those who wait have them with the next end", async () => {
+  let atOnce = 1;
+  const turns = new Turns(() => atOnce);
+  const end = await turns.take(PATIENT_MS);
+  const waiting = [1, 2, 3].map(() => turns.take(PATIENT_MS));
+  atOnce = 2;
+  end?.();
+  expect(await Promise.all(waiting.map(hasCome))).toEqual([true, true, false]);
+});
+
 test("abandoned, who waits gets none, and who has one keeps it", async () => {
   const turns = new Turns(() => 1);
   const end = await turns.take(PATIENT_MS);
