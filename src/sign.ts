@@ -104,7 +104,10 @@ export async function sign(
 /** What is known of the artefact when it is refused. */
 type Seen = Partial<Received> & Pick<RefusedFields, "name" | "rule" | "type">;
 
-/** Logs a refusal and returns it. One that cannot be logged is still a refusal: the journal says so. */
+/**
+ * Logs a refusal and returns it. One that cannot be logged is still a refusal: the journal says so. The journal has those that
+ * have an entry, ten for each client and code in an hour: whoever asks without end fills neither.
+ */
 export async function refuse<T extends { readonly code: Code; readonly reason: string }>(
   host: Pick<SigningHost, "ledger" | "journal" | "now">,
   client: string,
@@ -113,15 +116,16 @@ export async function refuse<T extends { readonly code: Code; readonly reason: s
   record: PrivateRecord,
 ): Promise<T> {
   const { code, reason } = refused;
-  host.journal.warn({ client, code, ...seen, ...record }, reason);
   try {
-    await host.ledger.recordRefusal(
+    const entry = await host.ledger.recordRefusal(
       host.now(),
       { kind: "refused", client, code, reason, ...seen },
       { private: record },
     );
+    if (entry !== undefined) host.journal.warn({ client, code, ...seen, ...record }, reason);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
+    host.journal.warn({ client, code, ...seen, ...record }, reason);
     host.journal.error({ code: error.code, err: error }, "a refusal could not be logged");
   }
   return refused;

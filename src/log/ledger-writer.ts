@@ -1,4 +1,4 @@
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { Fault } from "../outcome.ts";
 import { signCheckpoint, type TreeHead } from "./checkpoint.ts";
 import type { Database } from "./database.ts";
@@ -11,6 +11,9 @@ import type { NoteSigner } from "./signed-note.ts";
 /** How many works share a commit at most: the first of them waits for the last. */
 export const MAX_WORKS_PER_COMMIT = 64;
 
+/** Between two attempts to get the lock that another process has, in ms. */
+const RETRY_MS = 20;
+
 /** A log as it was opened. */
 export interface LogAtStart {
   readonly directory: string;
@@ -18,6 +21,8 @@ export interface LogAtStart {
   readonly inode: number;
   readonly signer: NoteSigner;
   readonly head: TreeHead;
+  /** How long to ask again for the lock after the database itself has given it up, in ms. */
+  readonly patienceMs: number;
 }
 
 /** A work that waits for its turn. */
@@ -37,6 +42,7 @@ export class LedgerWriter {
   readonly #directory: string;
   readonly #inode: number;
   readonly #signer: NoteSigner;
+  readonly #patienceMs: number;
   readonly #waiting: Work[] = [];
   /** The works of the transaction that is open. */
   #group: readonly Work[] = [];
@@ -47,12 +53,13 @@ export class LedgerWriter {
   #head: TreeHead;
 
   /** @param database is the writer's from here on, and closed with it; nobody else may write through it */
-  constructor(database: Database, { directory, inode, signer, head }: LogAtStart) {
+  constructor(database: Database, { directory, inode, signer, head, patienceMs }: LogAtStart) {
     this.#database = database;
     this.#directory = directory;
     this.#inode = inode;
     this.#signer = signer;
     this.#head = head;
+    this.#patienceMs = patienceMs;
   }
 
   /** Resolves when the writer is of no further use, unless that is because it was closed. */
@@ -114,8 +121,7 @@ export class LedgerWriter {
   async #runGroup(group: readonly Work[]): Promise<void> {
     this.#group = group;
     try {
-      this.#refuseUnusable();
-      this.#database.exec("BEGIN IMMEDIATE");
+      await this.#begin();
       const log = new OpenLog(this.#database, () => this.#look());
       const endings: (() => void)[] = [];
       for (const work of group) endings.push(await this.#run(work, log, group.length === 1));
@@ -126,6 +132,19 @@ export class LedgerWriter {
       for (const { reject } of group) reject(error);
     } finally {
       this.#group = [];
+    }
+  }
+
+  /** Takes the lock. While another process has it, this one goes on with what needs no lock. */
+  async #begin(): Promise<void> {
+    for (const end = performance.now() + this.#patienceMs; ; await delay(RETRY_MS)) {
+      this.#refuseUnusable();
+      try {
+        this.#database.exec("BEGIN IMMEDIATE");
+        return;
+      } catch (error) {
+        if (!(error instanceof Fault && error.code === "busy") || performance.now() >= end) throw error;
+      }
     }
   }
 

@@ -43,6 +43,11 @@ export interface LedgerOptions {
   readonly origin?: string;
   /** How long to wait for another process's transaction, in ms; default 5,000. */
   readonly busyTimeoutMs?: number;
+  /**
+   * How long to ask for it again after that, in ms, with the process going on meanwhile: the timeout above holds all of it up.
+   * Default: not at all.
+   */
+  readonly patienceMs?: number;
 }
 
 /**
@@ -81,7 +86,13 @@ export class Ledger {
     database.exec("BEGIN");
     const head = readHead(database, verifier);
     database.exec("COMMIT");
-    this.#writer = new LedgerWriter(database, { directory, inode, signer: this.#signer, head });
+    this.#writer = new LedgerWriter(database, {
+      directory,
+      inode,
+      signer: this.#signer,
+      head,
+      patienceMs: options.patienceMs ?? 0,
+    });
     this.#reads = new CommittedReads(database, () =>
       openLogDatabase(directory, { ...options, readOnly: true }),
     );

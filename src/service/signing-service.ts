@@ -5,6 +5,7 @@ import type { Journal, ServiceJournal } from "../journal.ts";
 import { LoadedKeys } from "../keys/loaded-keys.ts";
 import type { SigningKey } from "../keys/signing-key.ts";
 import { Ledger } from "../log/ledger.ts";
+import { BUSY_TIMEOUT_MS } from "../log/log-file.ts";
 import type { RemoteLogs } from "../log/remote/remote-logs.ts";
 import { Fault } from "../outcome.ts";
 import type { KeyName } from "../request/request.ts";
@@ -67,7 +68,8 @@ export class SigningService {
    */
   static async start(world: ServiceWorld): Promise<SigningService> {
     const config = world.readConfig();
-    const ledger = Ledger.open(config.stateDirectory, { origin: config.origin });
+    const { origin, stateDirectory } = config;
+    const ledger = Ledger.open(stateDirectory, { origin, busyTimeoutMs: 20, patienceMs: BUSY_TIMEOUT_MS });
     try {
       const journal = await world.openJournal(config);
       const keys = await loadKeys(world, config);

@@ -1,12 +1,12 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { openAcknowledgement } from "../../src/log/acknowledgements.ts";
 import { cosign } from "../../src/log/cosignature.ts";
 import { halt } from "../../src/log/halt.ts";
-import type { Ledger } from "../../src/log/ledger.ts";
+import { Ledger } from "../../src/log/ledger.ts";
 import type { LedgerTransaction } from "../../src/log/ledger-transaction.ts";
 import { LedgerWriter, MAX_WORKS_PER_COMMIT } from "../../src/log/ledger-writer.ts";
 import { logInode, openLogDatabase } from "../../src/log/log-file.ts";
@@ -332,6 +332,27 @@ describe("works that share a transaction", () => {
     expect(await endsOf([sign(patient, at(3)), sign(patient, at(4))])).toEqual(["done", "done"]);
   });
 
+  test("wait for the lock of another process without holding up the rest of their own, where they have patience", async () => {
+    const { ledger: another, directory } = freshLedger();
+    const ledger = Ledger.open(directory, { origin: ORIGIN, busyTimeoutMs: 1, patienceMs: 60_000 });
+    onTestFinished(() => ledger.close());
+    const lock = Promise.withResolvers<void>();
+    const locked = Promise.withResolvers<void>();
+    const holding = another.sign(at(1), async (tx) => {
+      locked.resolve();
+      await lock.promise;
+      return signatureRecord(tx);
+    });
+    await locked.promise;
+    const waiting = [sign(ledger, at(2)), sign(ledger, at(3))];
+    expect(await Promise.race([...waiting, delay(200, "the process goes on")])).toBe("the process goes on");
+    lock.resolve();
+    await holding;
+    await Promise.all(waiting);
+    expect(entriesOf(directory)).toHaveLength(4);
+    expect(verdict(directory)).toBe("sound");
+  });
+
   test("append nothing to a log that was halted meanwhile; what witnesses say is kept", async () => {
     const { ledger, directory } = freshLedger();
     const witness = newWitness();
@@ -361,6 +382,7 @@ describe("works that share a transaction", () => {
           inode: logInode(directory),
           signer: readLogKey(directory, ORIGIN),
           head: readHead(database),
+          patienceMs: 0,
         });
         const append = () =>
           writer.transact(

@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import { afterEach, describe, expect, test } from "vitest";
 import { accept } from "../../src/accept.ts";
 import { LogReader } from "../../src/log/log-reader.ts";
+import { type Address, parseAddress } from "../../src/request/peer.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
 import { rule } from "../support/signing-host.ts";
@@ -16,6 +17,20 @@ const bad = Buffer.from("no database");
 const at = (ms: number) => new Date(START.getTime() + ms);
 
 describe("a flood of refusals", () => {
+  test("leaves no more lines in the journal than entries in the log", async () => {
+    const { host, entries } = await makeHost(cleanup);
+    const lines: string[] = [];
+    const journal = {
+      ...host.journal,
+      warn: (_fields: unknown, message: string) => void lines.push(message),
+    };
+    const peer = { address: parseAddress("192.0.2.10") as Address, sshKey: undefined };
+    for (let count = 0; count < 15; count++)
+      await accept({ ...host, journal }, { client: "repos", command: "no command", peer }, Readable.from([]));
+    expect(lines).toHaveLength(10);
+    expect(entries().filter(({ kind }) => kind === "refused")).toHaveLength(10);
+  });
+
   test("leaves ten entries, and after the hour one summary of the others", async () => {
     const host = await makeHost(cleanup);
     for (let count = 0; count < 50; count++) {
