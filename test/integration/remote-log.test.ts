@@ -130,7 +130,9 @@ describe("signer check", () => {
     chmodSync(keyFile, 0o600);
     if (process.getuid?.() === 0) {
       chownSync(keyFile, 12345, 12345);
-      expect(await check(host)).toMatch(/^ERROR +remote log +.* belongs to account 12345, who connects is 0/m);
+      expect(await check(host)).toMatch(
+        /^ERROR +remote log +.* belongs to account 12345, who connects is 0/m,
+      );
       chownSync(keyFile, 0, 0);
     }
     renameSync(keyFile, `${keyFile}.away`);
