@@ -472,15 +472,16 @@ describe("a question outside of transactions", () => {
       return refusal("over-limit", "enough");
     });
     await note;
-    expect(answers()).toEqual({
+    const after = answers();
+    expect(after).toMatchObject({
       newest: 3,
       signed: 2,
       rules: CONFIGURED.rules,
       first: 1,
       second: 3,
-      checkpoint: expect.not.stringMatching(before.checkpoint),
       forwarded: 2,
     });
+    expect(after.checkpoint).not.toBe(before.checkpoint);
     expect(verdict(directory)).toBe("sound");
   });
 
