@@ -32,9 +32,10 @@ export function countRefusal(database: Database, time: Date, client: string, cod
     database.run("UPDATE refusals SET logged = logged + 1 WHERE client = ? AND code = ?", counted, code);
     return true;
   }
+  // Within the hour the clock may have been set back: the latest is not always the last one.
   database.run(
-    "UPDATE refusals SET further = further + 1, first = coalesce(first, ?), last = ? WHERE client = ? AND code = ?",
-    at,
+    `UPDATE refusals SET further = further + 1, first = min(coalesce(first, ?1), ?1), last = max(coalesce(last, ?1), ?1)
+     WHERE client = ?2 AND code = ?3`,
     at,
     counted,
     code,

@@ -7,36 +7,31 @@ import type { RelayConnection } from "./relay-connection.ts";
 import type { RelayOutcome, RelayRequest } from "./relay-message.ts";
 import type { Tally } from "./tally.ts";
 
+/** One request of a relay. */
+export interface RelayCall {
+  /** Whose socket it came through. */
+  readonly client: string;
+  readonly connection: RelayConnection;
+  /** What the relay claims, all of it; or why there is no request. */
+  readonly request: RelayRequest | Refusal;
+}
+
 /**
  * Answers one relay, by the same sequence as the standalone forced command. Whatever goes wrong is an outcome, and in the
  * journal; what a bug had to say is for the journal alone.
- * @param client whose socket it is; everything in `request` is what the relay claims
  */
-export async function answerRelay(
-  host: SigningHost,
-  client: string,
-  connection: RelayConnection,
-  request: RelayRequest | Refusal,
-  tally: Tally,
-): Promise<RelayOutcome> {
+export async function answerRelay(host: SigningHost, call: RelayCall, tally: Tally): Promise<RelayOutcome> {
   const began = performance.now();
-  const outcome = await attempt(host, client, connection, request, tally);
+  const outcome = await attempt(host, call, tally);
   const seconds = (performance.now() - began) / 1000;
-  tally.ended(client, outcome.kind === "answered" ? "answered" : outcome.code, seconds);
+  tally.ended(call.client, outcome.kind === "answered" ? "answered" : outcome.code, seconds);
   return outcome;
 }
 
-async function attempt(
-  host: SigningHost,
-  client: string,
-  connection: RelayConnection,
-  request: RelayRequest | Refusal,
-  tally: Tally,
-): Promise<RelayOutcome> {
+async function attempt(host: SigningHost, call: RelayCall, tally: Tally): Promise<RelayOutcome> {
+  const { client } = call;
   try {
-    const refused = isRefusal(request)
-      ? await refuse(host, client, request, {}, {})
-      : await answer(host, client, connection, request, tally);
+    const refused = await answer(host, call, tally);
     return refused === undefined ? { kind: "answered" } : failed(refused.code, refused.reason);
   } catch (error) {
     const isFault = error instanceof Fault;
@@ -49,11 +44,11 @@ async function attempt(
 
 async function answer(
   host: SigningHost,
-  client: string,
-  connection: RelayConnection,
-  { command, address, sshKey }: RelayRequest,
+  { client, connection, request }: RelayCall,
   tally: Tally,
 ): Promise<Refusal | undefined> {
+  if (isRefusal(request)) return await refuse(host, client, request, {}, {});
+  const { command, address, sshKey } = request;
   const call = { client, command, peer: address && { address, sshKey } };
   const given = await accept(host, call, connection.body);
   return await deliver(connection.output, counted(given, client, tally), host.config.deadlines.idleMs);

@@ -50,11 +50,6 @@ export class RelayConnection {
     socket.on("close", () => this.#lose());
   }
 
-  /** Resolves when nothing of the connection is left. */
-  get closed(): Promise<void> {
-    return this.#closed;
-  }
-
   /** The request, which has to come within `maxWaitMs`; or why there is none. Throws the Fault of {@link RelayConnection.abort}. */
   async request(maxWaitMs: number): Promise<RelayRequest | Refusal> {
     const timer = setTimeout(() => {

@@ -200,7 +200,7 @@ export class SigningService {
     };
     return new ClientDoor(bounds, {
       answer: (connection, request) =>
-        this.#underWay(answerRelay(this.host, client, connection, request, this.tally)),
+        this.#underWay(answerRelay(this.host, { client, connection, request }, this.tally)),
       turnedAway: () => this.tally.turnedAway(client),
     });
   }

@@ -29,6 +29,14 @@ import {
 import { newWitness } from "./restore/fixture.ts";
 import { signatureRecord } from "./signature-record.ts";
 
+/** Refusals past the tenth, before and after the clock was set back by a millisecond. */
+const SET_BACK = (["sign", "sign", "clock", "sign"] as const).map((kind, index) => ({
+  kind,
+  ms: index === 1 ? 1 : 0,
+  turns: 0,
+  together: false,
+}));
+
 const CONFIGURED = { kind: "configured", rules: "a".repeat(64), summary: [] } as const;
 
 /** Commits in the write-ahead log since it was begun: frames that end one (https://www.sqlite.org/fileformat2.html#the_write_ahead_log). */
@@ -128,7 +136,7 @@ describe("callers of one ledger at once", () => {
         expect(verdict(grouped.directory)).toBe("sound");
         for (const { ledger } of [grouped, alone]) ledger.close();
       }),
-      { numRuns: 40 },
+      { numRuns: 40, examples: [[SET_BACK]] },
     );
   });
 

@@ -34,6 +34,20 @@ test("the first ten refusals of an hour are entries, further ones are not", asyn
   expect(verdict(directory)).toBe("sound");
 });
 
+test("where the clock was set back within the hour, the summary still spans all that it sums up, and the log is sound", async () => {
+  const { ledger, directory } = freshLedger();
+  for (let i = 0; i <= 10; i++) await refuse(ledger, 2 * MINUTE); // the last one has no entry
+  await refuse(ledger, 4 * MINUTE);
+  await ledger.acceptClock(at(2 * MINUTE));
+  await refuse(ledger, 3 * MINUTE);
+  expect(verdict(directory)).toBe("sound");
+  await sign(ledger, at(2 * HOUR));
+  expect(summaries(directory)).toMatchObject([
+    { count: 3, from: at(2 * MINUTE).toISOString(), to: at(4 * MINUTE).toISOString() },
+  ]);
+  expect(verdict(directory)).toBe("sound");
+});
+
 test("the next transaction after the hour begins with one summary of those without an entry", async () => {
   const { ledger, directory } = freshLedger();
   for (let i = 1; i <= 13; i++) await refuse(ledger, i * MINUTE);
