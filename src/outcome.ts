@@ -39,6 +39,10 @@ export type RefusalCode =
   | "bad-proof"
   /** A published tree and the log do not agree. */
   | "audit-failed"
+  /** What a repository server says there is to sign is not signed by its key, malformed or too large. */
+  | "bad-notification"
+  /** A notification older than one that was seen before, or another one with the same number. */
+  | "notification-rolled-back"
   /** A limit of the rule is used up; the reason says when the next one is possible. */
   | "over-limit"
   /** The client sent nothing for too long, or took longer than the whole request may. */
@@ -70,6 +74,8 @@ export type FaultCode =
   | "host-unreachable"
   /** Split mode: the relay cannot reach the signing service, or lost it before it had answered. */
   | "service-unavailable"
+  /** The repository server that work is fetched from cannot be reached, or does not answer as one. */
+  | "source-unavailable"
   /** What answers is not known to be the signing host: its key is unknown, another one, or revoked. */
   | "host-not-trusted"
   /** The signing host accepts none of the keys that were tried. */
@@ -109,6 +115,8 @@ export const EXIT: Readonly<Record<Code, number>> = {
   "empty-database": 65,
   "bad-proof": 65,
   "audit-failed": 65,
+  "bad-notification": 65,
+  "notification-rolled-back": 65,
   "key-unavailable": 69,
   "key-unusable": 69,
   "signing-failed": 69,
@@ -116,6 +124,7 @@ export const EXIT: Readonly<Record<Code, number>> = {
   "remote-log-unavailable": 69,
   "host-unreachable": 69,
   "service-unavailable": 69,
+  "source-unavailable": 69,
   "host-not-trusted": 77,
   "login-refused": 77,
   "log-broken": 69,

@@ -14,6 +14,7 @@ const PURE = [
   "src/log/{log-entry,merkle,merkle-proof,checkpoint,signed-note,cosignature,log-statistics}.ts",
   "src/log/proof/{tlog-proof,root-before,proof-verification}.ts",
   "src/log/remote/{message,syslog-message}.ts",
+  "src/exchange/*.ts",
   "src/service/{frame,relay-message,metrics-text,signing-problems,tally}.ts",
 ];
 

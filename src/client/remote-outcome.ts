@@ -20,6 +20,8 @@ const REFUSALS: Readonly<Record<RefusalCode, true>> = {
   "empty-database": true,
   "bad-proof": true,
   "audit-failed": true,
+  "bad-notification": true,
+  "notification-rolled-back": true,
   "over-limit": true,
   "timed-out": true,
   "unknown-client": true,
