@@ -41,6 +41,8 @@ rsyslogd  rsyslog                 test
 lmnsd_ossl.so rsyslog-openssl     test
 lmnsd_gtls.so rsyslog-gnutls      test
 systemd-analyze systemd         test
+ip        iproute2                test
+nft       nftables                test
 END
 }
 
