@@ -13,14 +13,14 @@ import {
   groupName,
   hostKey,
   hostName,
+  identifier,
   listOf,
   matching,
   port,
   text,
 } from "./setting.ts";
+import { pullSchema, sourceSchema } from "./source-settings.ts";
 
-/** Also the length of a file name in the credentials folder; no path can be written with it. */
-const identifier = matching("1 to 64 characters of a-z, 0-9, _ and -", /^[a-z0-9][a-z0-9_-]{0,63}$/);
 const size = text('a size such as "64 MiB"', parseSize);
 const duration = text('a duration such as "30 s", "24 h" or "14 days"', parseDuration);
 const limit = text('a limit such as "60 per hour", "1 per month" or "5 per 30 days"', parseLimit);
@@ -143,6 +143,8 @@ export const configSchema = v.strictObject({
   remote_log: v.optional(v.array(remoteLog, "expected [[remote_log]] tables"), []),
   service: v.optional(service, {}),
   sender: v.optional(sender, {}),
+  pull: v.optional(pullSchema, {}),
+  sources: v.optional(v.array(sourceSchema, "expected [[sources]] tables"), []),
 });
 
 export type RawService = v.InferOutput<typeof service>;

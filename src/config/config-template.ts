@@ -112,6 +112,26 @@ limits = ["1 per month"]
 # [sender]
 # socket = "/run/signer-sender/sender.sock"
 # group = "signer"                  # who may connect beside its own account: the signing service's group. Default: nobody
+
+# Repository servers that signer pull fetches its work from, where nothing may reach this host (docs/PULL.md).
+
+# [pull]
+# state = "/var/lib/signer-pull"    # what was seen of each source, and unfinished downloads; in split mode of its own account
+
+# [[sources]]
+# name = "repos"
+# url = "https://repo.example.org:8443/signer"
+# client = "repos"                  # its requests are those of this client of the rules
+# ca = "/etc/signer/pull/ca.pem"    # the site's own CA; no other is trusted
+# crl = "/etc/signer/pull/crl.pem"  # certificates that it has revoked; left out: none
+# certificate = "/etc/signer/pull/enclave.pem"    # shown to the server, with its key
+# key = "/etc/signer/pull/enclave.key"
+# notification_key = "ssh-ed25519 AAAA..."        # what the repository server signs its notifications with
+# poll = "10 s"                     # give or take a fifth
+# max_back_off = "5 min"            # between two attempts at what fails
+# timeout = "30 s"                  # silence of the server
+# max_size = "4 GiB"                # of one file
+# proxy = "socks5h://127.0.0.1:9050"    # left out: none
 `;
 }
 

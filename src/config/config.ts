@@ -35,6 +35,40 @@ export interface Config {
   readonly service: ServiceSettings;
   /** Where `signer sender` listens, and the service connects to it. */
   readonly sender: SenderSettings;
+  readonly pull: PullSettings;
+  /** Where `signer pull` fetches its work; names are unique. */
+  readonly sources: readonly PullSource[];
+}
+
+/** `[pull]`. */
+export interface PullSettings {
+  /** Absolute path of the folder that keeps what was seen of each source, and unfinished downloads. */
+  readonly stateDirectory: string;
+}
+
+/** One `[[sources]]`: a repository server that `signer pull` fetches its work from. Paths are absolute, of PEM files. */
+export interface PullSource {
+  readonly name: string;
+  /** `https://HOST[:PORT][/PATH]`, no slash at its end. */
+  readonly url: string;
+  /** Its requests are those of this client of the rules. */
+  readonly client: string;
+  readonly caFile: string;
+  readonly crlFile: string | undefined;
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  /** Blob of the Ed25519 key (RFC 8709 §4) that signs its notifications. */
+  readonly notificationKey: Uint8Array;
+  /** Between two questions for a notification, give or take a fifth. */
+  readonly pollMs: number;
+  /** Longest wait before something that failed is tried again. */
+  readonly maxBackOffMs: number;
+  /** Silence of the server after which a connection is given up. */
+  readonly timeoutMs: number;
+  /** Largest file that is fetched. */
+  readonly maxBytes: number;
+  /** `socks5h://HOST:PORT`, which also looks the server's name up; undefined: none. */
+  readonly proxy: string | undefined;
 }
 
 /** `[sender]`. */

@@ -6,6 +6,7 @@ import type { Rule } from "../policy/rule.ts";
 import type { KeyName } from "../request/request.ts";
 import type { Config, KeySource, RemoteLogSource, ServiceSettings } from "./config.ts";
 import { configSchema, type RawRemoteLog, type RawRule, type RawService } from "./config-schema.ts";
+import { makePull, makeSource, sourceProblems } from "./source-settings.ts";
 
 /** The configuration cannot be used; `problems` are all that is wrong with it, one line each. */
 export class ConfigFault extends Fault {
@@ -56,6 +57,8 @@ export function parseConfig(toml: string): Config {
     journalFile: output.journal,
     service: makeService(output.service),
     sender: { socketPath: output.sender.socket, group: output.sender.group },
+    pull: makePull(output.pull),
+    sources: output.sources.map(makeSource),
   };
 }
 
@@ -78,15 +81,24 @@ function describeIssue(issue: v.BaseIssue<unknown>): string {
 
 /** `rules.0.from.1` as people count: `rule 1, from`. The value itself is quoted beside it. */
 function describePath(dotPath: string): string {
-  const item = /^(?<list>rules|remote_log)\.(?<index>[0-9]+)(?:\.(?<key>[^.]+))?/.exec(dotPath)?.groups;
+  const item = /^(?<list>rules|remote_log|sources)\.(?<index>[0-9]+)(?:\.(?<key>[^.]+))?/.exec(
+    dotPath,
+  )?.groups;
   if (item === undefined) return dotPath;
-  const place = `${item["list"] === "rules" ? "rule" : "remote_log"} ${Number(item["index"]) + 1}`;
+  const list = item["list"] ?? "";
+  const place = `${list.replace(/s$/, "")} ${Number(item["index"]) + 1}`;
   return item["key"] === undefined ? place : `${place}, ${item["key"]}`;
 }
 
 /** What no single value shows; works on the raw document so that mistakes elsewhere do not hide these. */
 function crossProblems(raw: Record<string, unknown>): string[] {
-  return [...domainProblems(raw), ...ruleProblems(raw), ...remoteLogProblems(raw), ...serviceProblems(raw)];
+  return [
+    ...domainProblems(raw),
+    ...ruleProblems(raw),
+    ...remoteLogProblems(raw),
+    ...serviceProblems(raw),
+    ...sourceProblems(raw),
+  ];
 }
 
 function domainProblems(raw: Record<string, unknown>): string[] {

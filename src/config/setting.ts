@@ -27,6 +27,9 @@ export function listOf<const TItem extends v.GenericSchema>(expected: string, it
   );
 }
 
+/** Also the length of a file name in the credentials folder; no path can be written with it, and files are named after it. */
+export const identifier = matching("1 to 64 characters of a-z, 0-9, _ and -", /^[a-z0-9][a-z0-9_-]{0,63}$/);
+
 export const absolutePath = matching("an absolute path", /^\/[^\0\n]{0,4095}$/);
 
 /** A host's name or address, as `ssh` takes it; never an option. */

@@ -41,6 +41,8 @@ describe("parseConfig", () => {
         metricsFile: undefined,
       },
       sender: { socketPath: "/run/signer-sender/sender.sock", group: undefined },
+      pull: { stateDirectory: "/var/lib/signer-pull" },
+      sources: [],
       rules: [
         {
           id: "db",
