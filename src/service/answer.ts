@@ -1,10 +1,10 @@
 import { type Answer, accept } from "../accept.ts";
-import { Fault, isRefusal, type Refusal } from "../outcome.ts";
+import { Fault, isRefusal, type Refusal, refusal } from "../outcome.ts";
 import { deliver } from "../reply.ts";
-import { refuse, type SigningHost } from "../sign.ts";
+import { privateRecord, refuse, type SigningHost } from "../sign.ts";
 import { failed } from "./client-door.ts";
 import type { RelayConnection } from "./relay-connection.ts";
-import type { RelayOutcome, RelayRequest } from "./relay-message.ts";
+import type { RelayOutcome, RelayRequest, Report } from "./relay-message.ts";
 import type { Tally } from "./tally.ts";
 
 /** One request of a relay. */
@@ -48,10 +48,22 @@ async function answer(
   tally: Tally,
 ): Promise<Refusal | undefined> {
   if (isRefusal(request)) return await refuse(host, client, request, {}, {});
-  const { command, address, sshKey } = request;
+  const { command, address, sshKey, report } = request;
+  if (report !== undefined) return await note(host, client, request, report);
   const call = { client, command, peer: address && { address, sshKey } };
   const given = await accept(host, call, connection.body);
   return await deliver(connection.output, counted(given, client, tally), host.config.deadlines.idleMs);
+}
+
+/** Logs what `signer pull` has refused, as its client's; the log's own bound on refusals holds. */
+async function note(
+  host: SigningHost,
+  client: string,
+  { address, sshKey }: RelayRequest,
+  { code, reason }: Report,
+): Promise<Refusal> {
+  const record = address === undefined ? {} : privateRecord({ client, peer: { address, sshKey } }, undefined);
+  return await refuse(host, client, refusal(code, reason), {}, record);
 }
 
 /** The answer, its signatures counted as they go out. */

@@ -16,10 +16,13 @@ const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** How long nothing may go to or fro before the service is given up, in ms; its own deadlines are shorter. */
 const SILENCE_MS = 10 * 60_000;
 
-/** The client's side: what sshd gave the relay. */
+/** The client's side: what sshd gave the relay, or what `signer pull` has in its place. */
 export interface RelayStreams {
+  /** The file. Where it fails, the service is not told that it has ended, and signs nothing. */
   readonly stdin: Readable;
   readonly stdout: Writable;
+  /** Gives the service up; left out: only its silence does. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -36,9 +39,13 @@ export async function relay(
   const isBatch = isBatchCommand(request.command);
   try {
     const service = new ServiceConnection(await open(socketPath));
+    const giveUp = () => service.close();
+    streams.signal?.addEventListener("abort", giveUp);
     try {
+      if (streams.signal?.aborted) giveUp();
       return await converse(service, request, streams, isBatch);
     } finally {
+      streams.signal?.removeEventListener("abort", giveUp);
       service.close();
     }
   } catch (error) {

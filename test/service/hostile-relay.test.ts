@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { LogReader } from "../../src/log/log-reader.ts";
+import { parseAddress } from "../../src/request/peer.ts";
 import { encodeFrame, encodePieces } from "../../src/service/frame.ts";
 import { encodeRelayRequest } from "../../src/service/relay-message.ts";
 import { Cleanup } from "../support/cleanup.ts";
@@ -48,12 +50,12 @@ describe("no signature, and a coded refusal, for", () => {
     ["a request that is no JSON", [garbled], ["bad-request"]],
     [
       "another version",
-      [encodeFrame("request", Buffer.from('{"command":"status","version":2}'))],
+      [encodeFrame("request", Buffer.from('{"command":"status","version":1}'))],
       ["bad-request"],
     ],
     [
       "a claim to be another client",
-      [encodeFrame("request", Buffer.from('{"client":"releng","version":1}'))],
+      [encodeFrame("request", Buffer.from('{"client":"releng","version":2}'))],
       ["bad-request"],
     ],
     ["data that was not asked for", [request, encodeFrame("data", database)], ["bad-request"]],
@@ -99,6 +101,58 @@ describe("no signature, and a coded refusal, for", () => {
     relay.send(encodeFrame("data", database.subarray(0, -1)), encodeFrame("end-of-data"));
     relay.send(encodeFrame("data", database.subarray(-1)));
     expect((await relay.heard()).words.at(-2)).toMatch(/^(?:bad-request|truncated)$/);
+  });
+});
+
+describe("a report of what signer pull has refused", () => {
+  const address = parseAddress("192.0.2.7");
+  const sshKey = `SHA256:${"a".repeat(43)}`;
+  const frame = (code: "bad-notification" | "notification-rolled-back", reason: string) =>
+    encodeFrame(
+      "request",
+      encodeRelayRequest({ command: undefined, address, sshKey, report: { code, reason } }),
+    );
+
+  test("is an entry of the log, as the client's whose socket it came through, and no more", async () => {
+    expect(await say(frame("bad-notification", "it is not signed"))).toEqual(["bad-notification", "closed"]);
+    const entry = service.host.requests().at(-1);
+    expect(entry).toMatchObject({
+      kind: "refused",
+      client: "repos",
+      code: "bad-notification",
+      reason: "it is not signed",
+    });
+    expect(entry).not.toHaveProperty("name");
+    const reader = LogReader.open(service.host.stateDirectory);
+    try {
+      expect(reader.privateRecord(entry?.seq ?? 0)).toMatchObject({ address, sshKey });
+    } finally {
+      reader.close();
+    }
+  });
+
+  test("has nothing signed, whatever comes behind it", async () => {
+    const before = logged().length;
+    const bytes = buildDatabase({ packages: 1, kind: "db", seed: 77 });
+    const behind = [encodePieces("data", bytes), encodeFrame("end-of-data")];
+    expect((await say(frame("notification-rolled-back", "x"), ...behind)).slice(-2)).toEqual([
+      "notification-rolled-back",
+      "closed",
+    ]);
+    expect(logged()).toHaveLength(before);
+  });
+
+  test("is of two codes: no other can be put into the log", async () => {
+    for (const code of ["over-limit", "log-broken", "not-permitted"]) {
+      const report = Buffer.from(`{"report":{"code":"${code}","reason":"x"},"version":2}`);
+      expect(await say(encodeFrame("request", report))).toEqual(["bad-request", "closed"]);
+    }
+  });
+
+  test("without end fills no log", async () => {
+    const before = service.host.requests().length;
+    for (let count = 0; count < 15; count += 1) await say(frame("notification-rolled-back", `${count}`));
+    expect(service.host.requests().length - before).toBeLessThan(10);
   });
 });
 

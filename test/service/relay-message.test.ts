@@ -35,23 +35,60 @@ describe("a relay's request", () => {
     }
   });
 
+  test("may be a report in the place of a command, of one printable line", () => {
+    const request = { command: undefined, address: parseAddress("192.0.2.1"), sshKey: KEY };
+    for (const code of ["bad-notification", "notification-rolled-back"] as const) {
+      const report = { code, reason: "why" };
+      expect(parseRelayRequest(encodeRelayRequest({ ...request, report }))).toEqual({ ...request, report });
+    }
+    const long = { code: "bad-notification", reason: `a\n${"x".repeat(5000)}` } as const;
+    expect(parseRelayRequest(encodeRelayRequest({ ...request, report: long }))?.report?.reason).toMatch(
+      /^a\?x{510}$/,
+    );
+  });
+
   test.each([
     ["no JSON", ""],
-    ["another version", '{"version":2}'],
+    ["another version", '{"version":1}'],
     ["no version", "{}"],
-    ["a version that is text", '{"version":"1"}'],
-    ["an unknown member", '{"client":"releng","version":1}'],
-    ["white space", '{ "version":1}'],
-    ["members in another order", '{"version":1,"command":"status"}'],
-    ["a member twice", '{"version":1,"version":1}'],
-    ["a command that is no text", '{"command":["status"],"version":1}'],
-    ["a command of 514 characters", `{"command":"${"x".repeat(514)}","version":1}`],
-    ["an address that is a name", '{"address":"localhost","version":1}'],
-    ["an address in another spelling", '{"address":"::ffff:192.0.2.1","version":1}'],
-    ["an address with a newline", '{"address":"192.0.2.1\\n","version":1}'],
-    ["a fingerprint that is none", '{"ssh_key":"SHA256:x","version":1}'],
-    ["a fingerprint with more behind it", `{"ssh_key":"${KEY} x","version":1}`],
-    ["null", '{"command":null,"version":1}'],
+    ["a version that is text", '{"version":"2"}'],
+    ["an unknown member", '{"client":"releng","version":2}'],
+    ["white space", '{ "version":2}'],
+    ["members in another order", '{"version":2,"command":"status"}'],
+    ["a member twice", '{"version":2,"version":2}'],
+    ["a command that is no text", '{"command":["status"],"version":2}'],
+    ["a command of 514 characters", `{"command":"${"x".repeat(514)}","version":2}`],
+    ["an address that is a name", '{"address":"localhost","version":2}'],
+    ["an address in another spelling", '{"address":"::ffff:192.0.2.1","version":2}'],
+    ["an address with a newline", '{"address":"192.0.2.1\\n","version":2}'],
+    ["a fingerprint that is none", '{"ssh_key":"SHA256:x","version":2}'],
+    ["a fingerprint with more behind it", `{"ssh_key":"${KEY} x","version":2}`],
+    [
+      "a report of a code that is the service's own",
+      '{"report":{"code":"over-limit","reason":"x"},"version":2}',
+    ],
+    ["a report of a fault", '{"report":{"code":"log-broken","reason":"x"},"version":2}'],
+    ["a report without a reason", '{"report":{"code":"bad-notification"},"version":2}'],
+    ["a report with an empty reason", '{"report":{"code":"bad-notification","reason":""},"version":2}'],
+    [
+      "a report that moves the cursor",
+      '{"report":{"code":"bad-notification","reason":"\\u001b[2J"},"version":2}',
+    ],
+    [
+      "a report of 513 characters",
+      `{"report":{"code":"bad-notification","reason":"${"x".repeat(513)}"},"version":2}`,
+    ],
+    [
+      "a report with an unknown member",
+      '{"report":{"code":"bad-notification","name":"x","reason":"x"},"version":2}',
+    ],
+    [
+      "a report beside a command",
+      '{"command":"status","report":{"code":"bad-notification","reason":"x"},"version":2}',
+    ],
+    ["a report that is text", '{"report":"bad-notification","version":2}'],
+    ["a report that is a list", '{"report":["bad-notification","x"],"version":2}'],
+    ["null", '{"command":null,"version":2}'],
     ["a list", "[]"],
     ["null alone", "null"],
   ])("is not read from %s", (_, json) => {
