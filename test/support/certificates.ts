@@ -10,71 +10,125 @@ export interface CertificateFiles {
   readonly keyFile: string;
 }
 
+/** Of keys, as openssl makes them. */
+export type KeyAlgorithm = "p256" | "ed25519" | "ed448" | "rsa";
+
+export interface AuthorityOptions {
+  /** Of its own key, and of those it issues certificates for; `p256` where left out. */
+  readonly algorithm?: KeyAlgorithm;
+}
+
 export interface CertificateOptions {
   /** subjectAltName as openssl writes it; `DNS:localhost,IP:127.0.0.1` where left out. */
   readonly altName?: string;
-  /** It was valid until so many days ago. */
+  /** It was valid until so many days ago; negative: it is for so many days from now. 30 days from now where left out. */
   readonly expiredDays?: number;
+  /** It is valid from so many days from now; since 2020 where left out. */
+  readonly validInDays?: number;
+  /** One of the site's names; a name of its own where left out. */
+  readonly commonName?: string;
+  /** extendedKeyUsage; none, which is good for both, where left out. */
+  readonly usage?: "server" | "client";
+  /** Of its key; the authority's where left out. */
+  readonly algorithm?: KeyAlgorithm;
 }
 
 /** A certification authority of openssl's in a folder of its own. */
 export interface CertificateAuthority {
   readonly caFile: string;
+  /** Its list of revoked certificates; {@link CertificateAuthority.revoke} writes it anew. Empty at first. */
+  readonly crlFile: string;
   issue(options?: CertificateOptions): Promise<CertificateFiles>;
+  revoke(certificate: CertificateFiles): Promise<void>;
 }
 
 const DAY_MS = 86_400_000;
+const KEYS: Readonly<Record<KeyAlgorithm, readonly string[]>> = {
+  p256: ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
+  ed25519: ["-newkey", "ed25519", "-nodes"],
+  ed448: ["-newkey", "ed448", "-nodes"],
+  rsa: ["-newkey", "rsa:2048", "-nodes"],
+};
 
-export async function makeAuthority(cleanup: Cleanup): Promise<CertificateAuthority> {
+export async function makeAuthority(
+  cleanup: Cleanup,
+  { algorithm = "p256" }: AuthorityOptions = {},
+): Promise<CertificateAuthority> {
   const folder = await tempDir(cleanup);
   const file = (name: string) => join(folder, name);
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  const ca = { caFile: file("ca.pem"), keyFile: file("ca.key") };
+  const ca = { caFile: file("ca.pem"), keyFile: file("ca.key"), crlFile: file("crl.pem") };
   await runOk("openssl", [
-    ...["req", "-x509", ...key, "-keyout", ca.keyFile, "-out", ca.caFile, "-days", "30"],
+    ...["req", "-x509", ...KEYS[algorithm], "-keyout", ca.keyFile, "-out", ca.caFile, "-days", "30"],
     ...["-subj", "/CN=certificates of a test"],
   ]);
+  const config = file("ca.conf");
+  await writeFile(config, authorityConfig(folder, ca.keyFile, algorithm));
+  await writeFile(file("index"), "");
+  await writeFile(file("crlnumber"), "01\n");
+  const writeCrl = () => runOk("openssl", ["ca", "-config", config, "-gencrl", "-out", ca.crlFile]);
+  await writeCrl();
+
   let issued = 0;
+  let last: Promise<unknown> = Promise.resolve(); // openssl ca reads and writes its files without a lock
+  const alone = <T>(action: () => Promise<T>): Promise<T> => {
+    const next = last.then(action);
+    last = next.catch(() => undefined);
+    return next;
+  };
   return {
     caFile: ca.caFile,
-    issue: async ({ altName = "DNS:localhost,IP:127.0.0.1", expiredDays } = {}) => {
-      issued += 1;
-      const name = `certificate-${issued}`;
-      const files = { certificateFile: file(`${name}.pem`), keyFile: file(`${name}.key`) };
-      await runOk("openssl", [
-        ...["req", "-new", ...key, "-keyout", files.keyFile, "-out", file(`${name}.csr`)],
-        ...["-subj", `/CN=${name}`, "-addext", `subjectAltName=${altName}`],
-      ]);
-      const end = new Date(Date.now() - (expiredDays ?? -30) * DAY_MS);
-      await writeFile(file(`${name}.conf`), authorityConfig(folder, ca.keyFile));
-      await writeFile(file("index"), "");
-      await runOk("openssl", [
-        ...["ca", "-batch", "-notext", "-config", file(`${name}.conf`)],
-        ...["-in", file(`${name}.csr`), "-out", files.certificateFile],
-        ...["-startdate", "20200101000000Z", "-enddate", opensslTime(end)],
-      ]);
-      return files;
-    },
+    crlFile: ca.crlFile,
+    issue: (options = {}) =>
+      alone(async () => {
+        issued += 1;
+        const name = `certificate-${issued}`;
+        const { altName = "DNS:localhost,IP:127.0.0.1", commonName = name, usage } = options;
+        const files = { certificateFile: file(`${name}.pem`), keyFile: file(`${name}.key`) };
+        await runOk("openssl", [
+          ...["req", "-new", ...KEYS[options.algorithm ?? algorithm], "-keyout", files.keyFile],
+          ...["-out", file(`${name}.csr`), "-subj", `/CN=${commonName}`],
+          ...["-addext", `subjectAltName=${altName}`],
+          ...(usage === undefined ? [] : ["-addext", `extendedKeyUsage=${usage}Auth`]),
+        ]);
+        const start = options.validInDays === undefined ? new Date("2020-01-01") : inDays(options.validInDays);
+        await runOk("openssl", [
+          ...["ca", "-batch", "-notext", "-config", config],
+          ...["-in", file(`${name}.csr`), "-out", files.certificateFile],
+          ...["-startdate", opensslTime(start), "-enddate", opensslTime(inDays(-(options.expiredDays ?? -30)))],
+        ]);
+        return files;
+      }),
+    revoke: (certificate) =>
+      alone(async () => {
+        await runOk("openssl", ["ca", "-config", config, "-revoke", certificate.certificateFile]);
+        await writeCrl();
+      }),
   };
 }
 
 /** `openssl x509` of OpenSSL 3.0 makes no certificate that is over already; `openssl ca` does. */
-function authorityConfig(folder: string, keyFile: string): string {
+function authorityConfig(folder: string, keyFile: string, algorithm: KeyAlgorithm): string {
   return `[ca]
 default_ca = test
 [test]
 database = ${join(folder, "index")}
+crlnumber = ${join(folder, "crlnumber")}
+default_crl_days = 30
 new_certs_dir = ${folder}
 certificate = ${join(folder, "ca.pem")}
 private_key = ${keyFile}
 rand_serial = yes
-default_md = sha256
+default_md = ${algorithm === "p256" || algorithm === "rsa" ? "sha256" : "default"}
 policy = any
 copy_extensions = copy
 unique_subject = no
 [any]
 commonName = supplied
 `;
+}
+
+function inDays(days: number): Date {
+  return new Date(Date.now() + days * DAY_MS);
 }
 
 /** YYYYMMDDHHMMSSZ */
