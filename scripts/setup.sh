@@ -43,6 +43,8 @@ lmnsd_gtls.so rsyslog-gnutls      test
 systemd-analyze systemd         test
 ip        iproute2                test
 nft       nftables                test
+nginx     nginx-light             test demo bench
+microsocks microsocks             test
 END
 }
 
