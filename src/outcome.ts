@@ -91,7 +91,9 @@ export type FaultCode =
   /** A client could not write a signature, or make it durable. */
   | "signature-not-written"
   /** On the repository server: the repository's files could not be read, written or made durable, or repo-add not run. */
-  | "repository-failed";
+  | "repository-failed"
+  /** `signer pull` could not read or write its own folder, or what is in it is not what it wrote. */
+  | "pull-state-failed";
 
 /** Everything that can stand as CODE in `signer: CODE: what was expected`. */
 export type Code = RefusalCode | FaultCode | "internal";
@@ -133,6 +135,7 @@ export const EXIT: Readonly<Record<Code, number>> = {
   "reply-not-delivered": 74,
   "signature-not-written": 74,
   "repository-failed": 74,
+  "pull-state-failed": 74,
   "over-limit": 75,
   "timed-out": 75,
   busy: 75,
@@ -142,6 +145,39 @@ export const EXIT: Readonly<Record<Code, number>> = {
   "bad-configuration": 78,
   "no-state": 78,
 };
+
+/** The codes that are a no; a new one does not compile until it stands here. */
+const REFUSALS: Readonly<Record<RefusalCode, true>> = {
+  "bad-request": true,
+  "empty-input": true,
+  "not-recognised": true,
+  "wrong-type": true,
+  "name-mismatch": true,
+  "unsupported-compression": true,
+  truncated: true,
+  "trailing-data": true,
+  "bad-compression": true,
+  "bad-archive": true,
+  "bad-database": true,
+  "bad-image": true,
+  "too-large": true,
+  "expands-too-far": true,
+  "empty-database": true,
+  "bad-proof": true,
+  "audit-failed": true,
+  "bad-notification": true,
+  "notification-rolled-back": true,
+  "over-limit": true,
+  "timed-out": true,
+  "unknown-client": true,
+  "foreign-address": true,
+  "not-permitted": true,
+};
+
+/** Whether a code, one of {@link EXIT}, is a refusal's; otherwise it is a fault's, or `internal`. */
+export function isRefusalCode(code: Code): code is RefusalCode {
+  return Object.hasOwn(REFUSALS, code);
+}
 
 /** A request that is answered with no: a value, never thrown. */
 export interface Refusal {

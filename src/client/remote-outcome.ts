@@ -1,33 +1,5 @@
-import { EXIT, Fault, type FaultCode, quoted, type Refusal, type RefusalCode, refusal } from "../outcome.ts";
+import { type Code, EXIT, Fault, isRefusalCode, quoted, type Refusal, refusal } from "../outcome.ts";
 import type { RemoteResult } from "./signing-host.ts";
-
-/** The codes that are a no; a new one does not compile until it stands here. */
-const REFUSALS: Readonly<Record<RefusalCode, true>> = {
-  "bad-request": true,
-  "empty-input": true,
-  "not-recognised": true,
-  "wrong-type": true,
-  "name-mismatch": true,
-  "unsupported-compression": true,
-  truncated: true,
-  "trailing-data": true,
-  "bad-compression": true,
-  "bad-archive": true,
-  "bad-database": true,
-  "bad-image": true,
-  "too-large": true,
-  "expands-too-far": true,
-  "empty-database": true,
-  "bad-proof": true,
-  "audit-failed": true,
-  "bad-notification": true,
-  "notification-rolled-back": true,
-  "over-limit": true,
-  "timed-out": true,
-  "unknown-client": true,
-  "foreign-address": true,
-  "not-permitted": true,
-};
 
 /** Longest reason that is shown, in characters. */
 const MAX_REASON_CHARACTERS = 1000;
@@ -51,7 +23,8 @@ export function remoteRefusal({ stderr, exitStatus }: RemoteResult): Refusal {
       `expected a signing host's answer, not exit status ${exitStatus} and ${quoted(stderr.trim(), 200)}`,
     );
   const shown = reason.slice(0, MAX_REASON_CHARACTERS);
-  if (Object.hasOwn(REFUSALS, code)) return refusal(code as RefusalCode, shown);
-  if (code === "internal") throw new Error(`the signing host failed: ${shown}`);
-  throw new Fault(code as FaultCode, shown);
+  const known = code as Code;
+  if (isRefusalCode(known)) return refusal(known, shown);
+  if (known === "internal") throw new Error(`the signing host failed: ${shown}`);
+  throw new Fault(known, shown);
 }
