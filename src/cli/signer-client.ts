@@ -25,6 +25,7 @@ void run(NAME, async () => {
         publicKey: env["SIGNER_PUBLIC_KEY"] || undefined,
         configFile: env["SIGNER_CLIENT_CONFIG"] || undefined,
         requester: env["SIGNER_FOR"] || undefined,
+        via: env["SIGNER_VIA"] || undefined,
       },
       stdin,
       stdout,

@@ -1,6 +1,6 @@
 import { isRefusal, type Refusal } from "../outcome.ts";
 import { encodeRequest, type Request } from "../request/request.ts";
-import type { ClientConfig } from "./client-config.ts";
+import type { SshClientConfig } from "./client-config.ts";
 import { withPatience } from "./patience.ts";
 import { remoteRefusal } from "./remote-outcome.ts";
 import { connectToHost } from "./signing-host.ts";
@@ -10,7 +10,7 @@ const MAX_ANSWER_BYTES = 1024 * 1024;
 
 /** Asks the host for a key or its status: what it answers, raw, or its refusal. Faults as `signFiles`. */
 export async function askHost(
-  config: ClientConfig,
+  config: SshClientConfig,
   request: Extract<Request, { readonly kind: "key" | "status" }>,
   signal: AbortSignal,
 ): Promise<Uint8Array | Refusal> {

@@ -18,8 +18,24 @@ import { parseRequester, type Requester } from "../request/request.ts";
 /** Where client.toml lies when nobody says otherwise. */
 export const DEFAULT_CLIENT_CONFIG_FILE = "/etc/signer/client.toml";
 
+/** How a signing host is asked: over SSH, or through a folder out of which it fetches its work. */
+export const VIAS = ["ssh", "pull"] as const;
+export type Via = (typeof VIAS)[number];
+
 /** What a client knows of its signing host (signer-client.toml(5)). */
-export interface ClientConfig {
+export type ClientConfig = SshClientConfig | PullClientConfig;
+
+interface CommonConfig {
+  /** OpenPGP certificates, armored or not: no signature but theirs is accepted. */
+  readonly publicKeyFile: string;
+  readonly for: Requester | undefined;
+  /** How long a limit or a busy host is waited for; 0: not at all. */
+  readonly waitMs: number;
+}
+
+/** A signing host that is logged into. */
+export interface SshClientConfig extends CommonConfig {
+  readonly via: "ssh";
   /** A `Host` of ssh_config, a name or an address. */
   readonly host: string;
   /** These four come before what ssh_config says. */
@@ -34,17 +50,32 @@ export interface ClientConfig {
   readonly sshConfigFile: string | undefined;
   /** The transport instead of our own: a program and its arguments, which are followed by `--`, host and command. */
   readonly sshCommand: readonly [string, ...string[]] | undefined;
-  /** OpenPGP certificates, armored or not: no signature but theirs is accepted. */
-  readonly publicKeyFile: string;
-  readonly for: Requester | undefined;
-  /** How long a limit or a busy host is waited for; 0: not at all. */
-  readonly waitMs: number;
   /** Longest time to log in; and longest silence of the host after it. */
   readonly timeoutMs: number;
 }
 
+/** A signing host that fetches its work (docs/PULL.md). */
+export interface PullClientConfig extends CommonConfig {
+  readonly via: "pull";
+  readonly pull: PullSettings;
+}
+
+export interface PullSettings {
+  /** Absolute path; `outbox`, `inbox` and `requests` lie in it. */
+  readonly folder: string;
+  /** An SSH key, Ed25519: a private one without a passphrase, or the public one of an agent's key. */
+  readonly keyFile: string;
+  /** How long an answer is waited for. */
+  readonly timeoutMs: number;
+}
+
 /** What comes before the file, from the command line or the environment. */
-export type ClientOverrides = Partial<Pick<ClientConfig, "host" | "publicKeyFile" | "sshCommand">>;
+export type ClientOverrides = Partial<
+  Pick<SshClientConfig, "host" | "publicKeyFile" | "sshCommand"> & {
+    /** Controlled by: whoever calls. */
+    readonly via: string;
+  }
+>;
 
 const MAX_CONFIG_BYTES = 64 * 1024;
 /** A timer of Node counts up to 2^31-1 ms. */
@@ -52,7 +83,14 @@ const MAX_WAIT_MS = 24 * 86_400_000;
 
 const duration = text('a duration such as "30 s" or "5 min"', parseDuration);
 
+const timeout = v.pipe(
+  duration,
+  v.minValue(1000, "expected at least 1 s"),
+  v.maxValue(MAX_WAIT_MS, "expected at most 24 days"),
+);
+
 const schema = v.strictObject({
+  via: v.optional(v.picklist(VIAS, 'expected "ssh" or "pull"'), "ssh"),
   host: v.optional(hostName),
   port: v.optional(port),
   user: v.optional(accountName),
@@ -66,13 +104,17 @@ const schema = v.strictObject({
   public_key: v.optional(absolutePath),
   for: v.optional(text("1 to 64 characters of A-Z, a-z, 0-9, @, ., _, + and -", parseRequester)),
   wait: v.optional(v.pipe(duration, v.maxValue(MAX_WAIT_MS, "expected at most 24 days"))),
-  timeout: v.optional(
-    v.pipe(
-      duration,
-      v.minValue(1000, "expected at least 1 s"),
-      v.maxValue(MAX_WAIT_MS, "expected at most 24 days"),
+  timeout: v.optional(timeout, "60 s"),
+  pull: v.optional(
+    v.strictObject(
+      {
+        folder: v.optional(absolutePath, "/var/lib/signer-pull"),
+        key: v.optional(absolutePath),
+        timeout: v.optional(timeout, "10 min"),
+      },
+      "expected a table",
     ),
-    "60 s",
+    {},
   ),
 });
 
@@ -95,50 +137,83 @@ export function readClientConfig(
 export function parseClientConfig(toml: string, file: string, overrides: ClientOverrides = {}): ClientConfig {
   const raw = parseSyntax(toml, file);
   const result = v.safeParse(schema, raw);
-  const host = overrides.host ?? raw["host"];
-  const publicKeyFile = overrides.publicKeyFile ?? raw["public_key"];
+  const via = overrides.via ?? raw["via"] ?? "ssh";
   const problems = [
     ...(result.issues ?? []).map(describeIssue),
-    ...crossProblems(raw, { host, publicKeyFile, overrides }),
+    ...commonProblems(raw, overrides),
+    ...(via === "pull" ? pullProblems(raw, overrides) : sshProblems(raw, overrides)),
   ];
   if (!result.success || problems.length > 0) throw wrong(file, problems);
   const { output } = result;
-  const sshCommand = overrides.sshCommand ?? (output.ssh_command as [string, ...string[]] | undefined);
+  const common: CommonConfig = {
+    publicKeyFile: (overrides.publicKeyFile ?? output.public_key) as string,
+    for: output.for,
+    waitMs: output.wait ?? 0,
+  };
+  if (via === "pull") {
+    const { folder, key, timeout: timeoutMs } = output.pull;
+    return { via, ...common, pull: { folder, keyFile: key as string, timeoutMs } };
+  }
   return {
-    host: host as string,
+    via: "ssh",
+    ...common,
+    host: (overrides.host ?? output.host) as string,
     port: output.port,
     user: output.user,
     identities: output.identities,
     agent: output.agent,
     hostKey: output.host_key,
     sshConfigFile: output.ssh_config,
-    sshCommand,
-    publicKeyFile: publicKeyFile as string,
-    for: output.for,
-    waitMs: output.wait ?? 0,
+    sshCommand: overrides.sshCommand ?? (output.ssh_command as [string, ...string[]] | undefined),
     timeoutMs: output.timeout,
   };
 }
 
-/** What no single value shows; works on the raw document so that mistakes elsewhere do not hide these. */
-function crossProblems(
-  raw: Record<string, unknown>,
-  {
-    host,
-    publicKeyFile,
-    overrides,
-  }: { readonly host: unknown; readonly publicKeyFile: unknown; readonly overrides: ClientOverrides },
-): string[] {
+// What no single value shows; of the raw document, so that mistakes elsewhere do not hide these.
+
+type Raw = Readonly<Record<string, unknown>>;
+
+function commonProblems(raw: Raw, overrides: ClientOverrides): string[] {
   const problems: string[] = [];
-  if (host === undefined) problems.push("host: expected the signing host, here or in SIGNER_HOST");
+  if (overrides.via !== undefined && !v.is(v.picklist(VIAS), overrides.via))
+    problems.push(`--via or SIGNER_VIA: expected ssh or pull, not ${quoted(overrides.via)}`);
+  if ((overrides.publicKeyFile ?? raw["public_key"]) === undefined)
+    problems.push("public_key: expected the file of its OpenPGP certificate, here or in SIGNER_PUBLIC_KEY");
+  return problems;
+}
+
+function sshProblems(raw: Raw, overrides: ClientOverrides): string[] {
+  const problems: string[] = [];
+  if ((overrides.host ?? raw["host"]) === undefined)
+    problems.push("host: expected the signing host, here or in SIGNER_HOST");
   if (overrides.host !== undefined && !v.is(hostName, overrides.host))
     problems.push(`SIGNER_HOST: expected a host name or an address, not ${quoted(overrides.host)}`);
-  if (publicKeyFile === undefined)
-    problems.push("public_key: expected the file of its OpenPGP certificate, here or in SIGNER_PUBLIC_KEY");
   if (overrides.sshCommand !== undefined || raw["ssh_command"] !== undefined) {
-    for (const key of ["port", "user", "identities", "agent", "host_key", "ssh_config"])
+    for (const key of OF_LOGIN)
       if (key in raw) problems.push(`${key}: not with an ssh command, which has options of its own for it`);
   }
+  return problems;
+}
+
+const OF_LOGIN = ["port", "user", "identities", "agent", "host_key", "ssh_config"] as const;
+const OF_SSH = ["host", ...OF_LOGIN, "ssh_command", "timeout"] as const;
+
+function pullProblems(raw: Raw, overrides: ClientOverrides): string[] {
+  const problems: string[] = [];
+  const pull = raw["pull"];
+  if (typeof pull !== "object" || pull === null || !("key" in pull))
+    problems.push("pull.key: expected the file of the SSH key that signs what is announced");
+  if (overrides.host !== undefined) problems.push("SIGNER_HOST: not with pull: no host is reached");
+  if (overrides.sshCommand !== undefined) problems.push("--ssh-command: not with pull: no host is reached");
+  // A file that leaves the choice to the command line has both.
+  if (raw["via"] === "pull")
+    for (const key of OF_SSH)
+      if (key in raw)
+        problems.push(
+          key === "timeout"
+            ? 'timeout: not with via = "pull", which has one in [pull]'
+            : `${key}: not with via = "pull": no host is reached`,
+        );
   return problems;
 }
 

@@ -22,9 +22,16 @@ export function remoteRefusal({ stderr, exitStatus }: RemoteResult): Refusal {
       "host-unreachable",
       `expected a signing host's answer, not exit status ${exitStatus} and ${quoted(stderr.trim(), 200)}`,
     );
+  return refusalOf(code as Code, reason);
+}
+
+/**
+ * Why the host did not sign, in its own words.
+ * @throws Fault with its own code; Error where it says `internal`
+ */
+export function refusalOf(code: Code, reason: string): Refusal {
   const shown = reason.slice(0, MAX_REASON_CHARACTERS);
-  const known = code as Code;
-  if (isRefusalCode(known)) return refusal(known, shown);
-  if (known === "internal") throw new Error(`the signing host failed: ${shown}`);
-  throw new Fault(known, shown);
+  if (isRefusalCode(code)) return refusal(code, shown);
+  if (code === "internal") throw new Error(`the signing host failed: ${shown}`);
+  throw new Fault(code, shown);
 }

@@ -118,3 +118,25 @@ export class SentStream implements SentBytes {
     this.#stream.destroy();
   }
 }
+
+/** Told how many bytes were handed over, of how many; undefined for a stream. */
+export type OnProgress = (sent: number, size: number | undefined) => void;
+
+/** Content that says how much of it has been taken. */
+export async function* counting(
+  content: AsyncIterable<Uint8Array>,
+  size: number | undefined,
+  { onProgress }: { readonly onProgress?: OnProgress | undefined },
+  add: (bytes: number) => number = sum(),
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of content) {
+    yield chunk;
+    const sent = add(chunk.length);
+    onProgress?.(sent, size);
+  }
+}
+
+function sum(): (bytes: number) => number {
+  let total = 0;
+  return (bytes) => (total += bytes);
+}

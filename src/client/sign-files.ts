@@ -1,14 +1,14 @@
 import { Fault, isRefusal, type Refusal, refusal } from "../outcome.ts";
 import { encodeRequest, type FileName, type Requester } from "../request/request.ts";
 import { encodeBatch, MAX_BATCH_FILE_BYTES } from "./batch-archive.ts";
-import type { ClientConfig } from "./client-config.ts";
+import type { ClientConfig, PullClientConfig, SshClientConfig } from "./client-config.ts";
 import { withPatience } from "./patience.ts";
 import { type PinnedCertificates, readPinnedCertificates } from "./pinned-certificates.ts";
 import { remoteRefusal } from "./remote-outcome.ts";
-import { ChangedWhileSent, openSentFile, type SentBytes } from "./sent-file.ts";
+import { ChangedWhileSent, counting, type OnProgress, openSentFile, type SentBytes } from "./sent-file.ts";
 import { maxArchiveBytes, readSignatureArchive } from "./signature-archive-reader.ts";
 import { connectToHost, type RemoteResult, type SigningHostConnection } from "./signing-host.ts";
-import { MAX_SIGNATURE_BYTES, signatureObjection } from "./verification.ts";
+import { MAX_SIGNATURE_BYTES, notGood, signatureObjection } from "./verification.ts";
 
 /** A file on this machine. `path` is opened once; what was sent is what is verified. */
 export interface FileToSign {
@@ -21,14 +21,19 @@ export interface SignOptions {
   readonly for?: Requester | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called with how many bytes were handed over, of how many; undefined for a stream. Starts over with a new attempt. */
-  readonly onProgress?: ((sent: number, size: number | undefined) => void) | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  /** Told what somebody should know that is no failure. One line. */
+  readonly onNote?: ((text: string) => void) | undefined;
   /** How to reach the host; {@link connectToHost} unless a test says otherwise. */
   readonly connect?: typeof connectToHost;
 }
 
+/** Asks once: the signatures; a no; or the Fault of an answer that did not come, after which asking again is of no use. */
+type Attempt = () => Promise<readonly Uint8Array[] | Refusal | Fault>;
+
 /**
- * Has files signed: one by `sign`, several by one `batch`. Signatures are in the order of the files, each verified against the
- * pinned certificates over the bytes sent. A connection that is lost is tried again.
+ * Has files signed, over SSH (one by `sign`, several by one `batch`) or by pull, as the configuration says. Signatures are in the
+ * order of the files, each verified against the pinned certificates over the bytes sent. A connection that is lost is tried again.
  * @returns the host's refusal, with its own code and reason; `bad-request` too for a file that cannot be read
  * @throws Fault `signing-failed` where what came is not the signature asked for; those of {@link connectToHost}; the host's own
  */
@@ -58,22 +63,48 @@ export async function signSources(
 ): Promise<readonly Uint8Array[] | Refusal> {
   if (sources.length === 0) return [];
   const certificates = await readPinnedCertificates(config.publicKeyFile);
-  const connect = options.connect ?? connectToHost;
-  const attempt = async () => {
-    const connection = await connect(config, options.signal);
-    try {
-      return await ask(connection, sources, certificates, { ...options, for: options.for ?? config.for });
-    } finally {
-      await connection.close();
-    }
-  };
+  const asked = { ...options, for: options.for ?? config.for };
+  const attempt: Attempt =
+    config.via === "pull"
+      ? await pullAttempt(config, sources, certificates, asked)
+      : sshAttempt(config, sources, certificates, asked);
   try {
-    if (!sources.every(({ repeatable }) => repeatable)) return await attempt();
-    return await withPatience(attempt, { waitMs: config.waitMs, signal: options.signal });
+    const result = sources.every(({ repeatable }) => repeatable)
+      ? await withPatience(attempt, { waitMs: config.waitMs, signal: options.signal })
+      : await attempt();
+    if (result instanceof Fault) throw result;
+    return result;
   } catch (error) {
     if (error instanceof ChangedWhileSent) return error.refusal;
     throw error;
   }
+}
+
+async function pullAttempt(
+  config: PullClientConfig,
+  sources: readonly SentBytes[],
+  certificates: PinnedCertificates,
+  options: SignOptions,
+): Promise<Attempt> {
+  const { askByPull } = await import("./ask-by-pull.ts");
+  return () => askByPull(config, sources, certificates, options);
+}
+
+function sshAttempt(
+  config: SshClientConfig,
+  sources: readonly SentBytes[],
+  certificates: PinnedCertificates,
+  options: SignOptions,
+): Attempt {
+  const connect = options.connect ?? connectToHost;
+  return async () => {
+    const connection = await connect(config, options.signal);
+    try {
+      return await ask(connection, sources, certificates, options);
+    } finally {
+      await connection.close();
+    }
+  };
 }
 
 async function ask(
@@ -151,26 +182,4 @@ function outcomeOf(
   read: (result: RemoteResult) => readonly Uint8Array[],
 ): readonly Uint8Array[] | Refusal {
   return result.exitStatus === 0 ? read(result) : remoteRefusal(result);
-}
-
-async function* counting(
-  content: AsyncIterable<Uint8Array>,
-  size: number | undefined,
-  { onProgress }: SignOptions,
-  add: (bytes: number) => number = sum(),
-): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const chunk of content) {
-    yield chunk;
-    const sent = add(chunk.length);
-    onProgress?.(sent, size);
-  }
-}
-
-function sum(): (bytes: number) => number {
-  let total = 0;
-  return (bytes) => (total += bytes);
-}
-
-function notGood(name: FileName | undefined, objection: string): Fault {
-  return new Fault("signing-failed", `expected a good signature of ${name ?? "stdin"}: ${objection}`);
 }

@@ -1,4 +1,4 @@
-import type { ClientConfig } from "./client-config.ts";
+import type { SshClientConfig } from "./client-config.ts";
 
 /** A connection to a signing host, over ssh2 or over an ssh process. */
 export interface SigningHostConnection {
@@ -36,7 +36,7 @@ export const MAX_STDERR_BYTES = 64 * 1024;
  *   `bad-configuration`
  */
 export async function connectToHost(
-  config: ClientConfig,
+  config: SshClientConfig,
   signal?: AbortSignal,
 ): Promise<SigningHostConnection> {
   if (config.sshCommand !== undefined) {

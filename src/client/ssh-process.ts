@@ -1,7 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { Fault, quoted } from "../outcome.ts";
-import type { ClientConfig } from "./client-config.ts";
+import type { SshClientConfig } from "./client-config.ts";
 import { runSession, type Session } from "./session.ts";
 import type { RemoteResult, RunOptions, SigningHostConnection } from "./signing-host.ts";
 
@@ -14,9 +14,9 @@ const SSH_FAILED = 255;
  */
 export class SshProcess implements SigningHostConnection {
   readonly #command: readonly [string, ...string[]];
-  readonly #config: Pick<ClientConfig, "host" | "timeoutMs">;
+  readonly #config: Pick<SshClientConfig, "host" | "timeoutMs">;
 
-  constructor(command: readonly [string, ...string[]], config: Pick<ClientConfig, "host" | "timeoutMs">) {
+  constructor(command: readonly [string, ...string[]], config: Pick<SshClientConfig, "host" | "timeoutMs">) {
     this.#command = command;
     this.#config = config;
   }

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { userInfo } from "node:os";
 import { Fault, quoted } from "../outcome.ts";
-import type { ClientConfig } from "./client-config.ts";
+import type { SshClientConfig } from "./client-config.ts";
 
 /** How a host is reached: what client.toml says, then what ssh_config does. */
 export interface SshSettings {
@@ -24,7 +24,7 @@ export interface SshSettings {
  * with it on Include, Match, patterns, the first value winning and tokens, or else reach another host than `ssh` does.
  * @throws Fault `bad-configuration`, also where a setting asks for what only `ssh_command` can
  */
-export async function sshSettings(config: ClientConfig): Promise<SshSettings> {
+export async function sshSettings(config: SshClientConfig): Promise<SshSettings> {
   const file = config.sshConfigFile === undefined ? [] : ["-F", config.sshConfigFile];
   const port = config.port === undefined ? [] : ["-p", String(config.port)];
   const user = config.user === undefined ? [] : ["-l", config.user];
@@ -38,7 +38,7 @@ export async function sshSettings(config: ClientConfig): Promise<SshSettings> {
 /** What the output of `ssh -G` says, one `keyword value` a line; `session` is of whoever runs the client. */
 export function parseSshSettings(
   text: string,
-  config: Pick<ClientConfig, "host" | "identities" | "agent">,
+  config: Pick<SshClientConfig, "host" | "identities" | "agent">,
   session: { readonly home: string; readonly agent: string | undefined },
 ): SshSettings {
   const values = Map.groupBy(

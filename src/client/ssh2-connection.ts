@@ -4,7 +4,7 @@ import type { HostKey } from "../config/setting.ts";
 import { Fault, quoted } from "../outcome.ts";
 import { HOST_KEY_TYPES, sshAlgorithms } from "../transport/ssh-algorithms.ts";
 import { sshFailure } from "../transport/ssh-failure.ts";
-import type { ClientConfig } from "./client-config.ts";
+import type { SshClientConfig } from "./client-config.ts";
 import { type HostTrust, judgeHostKey } from "./host-trust.ts";
 import { lookUpHost } from "./known-hosts.ts";
 import { type LoginKeys, loginKeys } from "./login-keys.ts";
@@ -19,7 +19,7 @@ const LINGER_MS = 250;
 
 /** Logs in through ssh2. As {@link connectToHost}. */
 export async function connectOverSsh2(
-  config: ClientConfig,
+  config: SshClientConfig,
   signal?: AbortSignal,
 ): Promise<SigningHostConnection> {
   const settings = await sshSettings(config);
@@ -38,14 +38,14 @@ export async function connectOverSsh2(
   }
 }
 
-async function trustOf(config: ClientConfig, settings: SshSettings): Promise<HostTrust> {
+async function trustOf(config: SshClientConfig, settings: SshSettings): Promise<HostTrust> {
   if (config.hostKey !== undefined) return { kind: "pinned", hostKey: config.hostKey };
   const { knownAs, knownHostsFiles } = settings;
   return { kind: "known", knownAs, ...(await lookUpHost(knownAs, knownHostsFiles)) };
 }
 
 interface Login {
-  readonly config: ClientConfig;
+  readonly config: SshClientConfig;
   readonly settings: SshSettings;
   readonly trust: HostTrust;
   readonly keys: LoginKeys;

@@ -3,7 +3,7 @@ import type { MessageHash } from "../keys/signing-key.ts";
 import { parseLogNotations } from "../log/notations.ts";
 import { isPacketProblem } from "../openpgp/packet-problem.ts";
 import { encodeHashSuffix, parseSignature, type Signature } from "../openpgp/signature.ts";
-import { quoted } from "../outcome.ts";
+import { Fault, quoted } from "../outcome.ts";
 import type { FileName } from "../request/request.ts";
 import type { PinnedCertificates } from "./pinned-certificates.ts";
 
@@ -101,4 +101,9 @@ async function openpgpjsDigestObjection(
   } catch (error) {
     return quoted(error instanceof Error ? error.message : String(error), 200);
   }
+}
+
+/** A signature that is not the one asked for. */
+export function notGood(name: FileName | undefined, objection: string): Fault {
+  return new Fault("signing-failed", `expected a good signature of ${name ?? "stdin"}: ${objection}`);
 }

@@ -86,7 +86,8 @@ export function parseNotification(line: string): Notification | undefined {
   return { seq, time: date, requests: files as readonly AnnouncedFile[] };
 }
 
-function parseAnnounced(value: unknown): AnnouncedFile | undefined {
+/** Reads one file of a notification, as {@link parseNotification} does. */
+export function parseAnnounced(value: unknown): AnnouncedFile | undefined {
   const { seq, name, type, size, sha256, for: who, ...others } = members(value) ?? {};
   if (Object.keys(others).length > 0 || !isSeq(seq)) return undefined;
   const fileName = typeof name === "string" ? parseFileName(name) : undefined;

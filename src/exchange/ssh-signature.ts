@@ -54,6 +54,12 @@ export function sshSignatureObjection(
   return verify(null, signed, spki, parsed.signature) ? undefined : "its signature is not of these bytes";
 }
 
+/** Blob of the Ed25519 key that a signature says it is by; undefined where it is by another kind of key, or no signature. */
+export function signingKeyOf(armored: string): Uint8Array | undefined {
+  const parsed = parse(armored);
+  return parsed !== undefined && isEd25519Blob(parsed.publicKey) ? parsed.publicKey : undefined;
+}
+
 interface SshSignature {
   readonly publicKey: Buffer;
   readonly namespace: string;

@@ -1,10 +1,11 @@
-import type { ClientConfig } from "../../src/client/client-config.ts";
+import type { SshClientConfig } from "../../src/client/client-config.ts";
 import { parseHostKey } from "../../src/config/setting.ts";
 import type { SshServer } from "../support/sshd.ts";
 
 /** A client of the server, by its ssh_config alone. */
-export function clientOf(server: SshServer, changed: Partial<ClientConfig> = {}): ClientConfig {
+export function clientOf(server: SshServer, changed: Partial<SshClientConfig> = {}): SshClientConfig {
   return {
+    via: "ssh",
     host: "signer",
     port: undefined,
     user: undefined,

@@ -29,6 +29,7 @@ async function answerOf(
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   cleanup.add(() => server.close());
   const connection = await connectToHost({
+    via: "ssh",
     host: "127.0.0.1",
     port: (server.address() as AddressInfo).port,
     user: "repos",

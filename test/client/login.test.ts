@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ClientConfig } from "../../src/client/client-config.ts";
+import type { SshClientConfig } from "../../src/client/client-config.ts";
 import { connectToHost } from "../../src/client/signing-host.ts";
 import { parseHostKey } from "../../src/config/setting.ts";
 import { Cleanup } from "../support/cleanup.ts";
@@ -55,7 +55,7 @@ async function addToAgent(...names: string[]): Promise<void> {
 }
 
 /** "welcome", or why not. */
-async function logIn(changed: Partial<ClientConfig> = {}): Promise<unknown> {
+async function logIn(changed: Partial<SshClientConfig> = {}): Promise<unknown> {
   const connection = await connectToHost(clientOf(server, changed)).catch((error: unknown) => error as Error);
   if (connection instanceof Error) return connection;
   await connection.run("true", bytes(), { maxOutputBytes: 0 });

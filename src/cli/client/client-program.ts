@@ -3,7 +3,13 @@ import { DEFAULT_CLIENT_CONFIG_FILE } from "../../client/client-config.ts";
 import { EXIT, type Refusal, refusal } from "../../outcome.ts";
 import { commandLineProblem } from "../command-line-problem.ts";
 import { VERSION } from "../version.ts";
-import { type ClientContext, type ClientTools, type GlobalOptions, readConfigOf } from "./client-tools.ts";
+import {
+  askable,
+  type ClientContext,
+  type ClientTools,
+  type GlobalOptions,
+  readConfigOf,
+} from "./client-tools.ts";
 import { addKeyCommand } from "./key.ts";
 import { addSignCommand } from "./sign.ts";
 import { addStatusCommand } from "./status.ts";
@@ -50,7 +56,8 @@ function makeProgram(context: ClientContext, finish: (refusal?: Refusal) => void
   const tools: ClientTools = {
     ...context,
     finish,
-    readConfig: () => readConfigOf(context, program.opts<GlobalOptions>()),
+    readConfig: (via) => readConfigOf(context, program.opts<GlobalOptions>(), via),
+    readSshConfig: () => askable(readConfigOf(context, program.opts<GlobalOptions>())),
   };
   for (const add of [addSignCommand, addKeyCommand, addStatusCommand]) add(program, tools);
   return program;

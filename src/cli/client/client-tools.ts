@@ -3,8 +3,9 @@ import {
   type ClientConfig,
   DEFAULT_CLIENT_CONFIG_FILE,
   readClientConfig,
+  type SshClientConfig,
 } from "../../client/client-config.ts";
-import { Fault, type Refusal } from "../../outcome.ts";
+import { Fault, type Refusal, refusal } from "../../outcome.ts";
 import { parseRequester, type Requester } from "../../request/request.ts";
 import type { OnTransfer } from "./sign.ts";
 
@@ -14,6 +15,7 @@ export interface ClientEnvironment {
   readonly publicKey: string | undefined;
   readonly configFile: string | undefined;
   readonly requester: string | undefined;
+  readonly via: string | undefined;
 }
 
 /** What the program needs of the process. */
@@ -39,23 +41,41 @@ export interface GlobalOptions {
 
 /** What commands share. */
 export interface ClientTools extends ClientContext {
-  readonly readConfig: () => ClientConfig;
+  /** @param via how the host is asked, before what variable and file say */
+  readonly readConfig: (via?: string) => ClientConfig;
+  /** The same, for what only a host that can be reached answers; a refusal where none is. */
+  readonly readSshConfig: () => SshClientConfig | Refusal;
   readonly finish: (refusal?: Refusal) => void;
 }
 
 /** Reads the configuration that option, variable or default names; only the default may be missing. */
-export function readConfigOf({ environment }: ClientContext, options: GlobalOptions): ClientConfig {
+export function readConfigOf(
+  { environment }: ClientContext,
+  options: GlobalOptions,
+  via = environment.via,
+): ClientConfig {
   const named = options.config ?? environment.configFile;
   const { host, publicKey: publicKeyFile } = environment;
   const [program, ...args] = options.sshCommand?.trim().split(/ +/) ?? [];
   return readClientConfig(named ?? DEFAULT_CLIENT_CONFIG_FILE, {
     mustExist: named !== undefined,
     overrides: {
+      ...(via === undefined ? {} : { via }),
       ...(host === undefined ? {} : { host }),
       ...(publicKeyFile === undefined ? {} : { publicKeyFile }),
       ...(program === undefined || program === "" ? {} : { sshCommand: [program, ...args] }),
     },
   });
+}
+
+/** The configuration of a host that can be asked something: where it fetches its work, nothing leads to it. */
+export function askable(config: ClientConfig): SshClientConfig | Refusal {
+  return config.via === "ssh"
+    ? config
+    : refusal(
+        "bad-request",
+        'with pull nothing leads to the signing host, so it cannot be asked: run "signer status" or "signer key export" there',
+      );
 }
 
 /** Who asks, from the environment; `bad-configuration` where it is no such name. */

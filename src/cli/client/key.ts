@@ -16,7 +16,9 @@ export function addKeyCommand(program: Command, tools: ClientTools): void {
       const key = name === undefined ? undefined : parseKeyName(name);
       if (name !== undefined && key === undefined)
         return tools.finish(refusal("bad-request", "expected key [KEY], KEY of a-z, 0-9, _ and -"));
-      const answer = await askHost(tools.readConfig(), { kind: "key", key }, tools.signal);
+      const config = tools.readSshConfig();
+      if (isRefusal(config)) return tools.finish(config);
+      const answer = await askHost(config, { kind: "key", key }, tools.signal);
       if (isRefusal(answer)) return tools.finish(answer);
       const text = Buffer.from(answer).toString("latin1");
       if (isPacketProblem(dearmor(answer, "PUBLIC KEY BLOCK")) || /[^\n\r\x20-\x7e]/.test(text))

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
+import { VIAS } from "../../client/client-config.ts";
 import { SentStream } from "../../client/sent-file.ts";
 import { type FileToSign, type SignOptions, signFiles, signSources } from "../../client/sign-files.ts";
 import { writeSignatures } from "../../client/signature-writing.ts";
@@ -20,6 +21,7 @@ interface Options {
   readonly name?: string;
   readonly wait?: true;
   readonly quiet?: true;
+  readonly via?: string;
 }
 
 /** What `--wait` waits where the configuration says nothing. */
@@ -42,6 +44,12 @@ export function addSignCommand(program: Command, tools: ClientTools): void {
     .option("--for <who>", "who asks, for the host's log, which notes it as unverified")
     .option("--name <name>", "for stdin: the name that the host's rules go by")
     .addOption(new Option("--wait", "wait for a busy host or a limit, 5 min unless the configuration says"))
+    .addOption(
+      new Option(
+        "--via <way>",
+        "log into the host, or let it fetch: before via of the configuration",
+      ).choices(VIAS),
+    )
     .option("-q, --quiet", "no progress bar")
     .addHelpText("after", HELP)
     .action(async (files: readonly string[], options: Options) => {
@@ -86,11 +94,16 @@ async function request(
   options: Options,
   requester: Requester | undefined,
 ): Promise<readonly Uint8Array[] | Refusal> {
-  const configured = tools.readConfig();
+  const configured = tools.readConfig(options.via);
   const waitMs = options.wait ? configured.waitMs || DEFAULT_WAIT_MS : 0;
   const config = { ...configured, waitMs };
   const transfer = options.quiet ? undefined : tools.showTransfer?.();
-  const signing: SignOptions = { for: requester, signal: tools.signal, onProgress: transfer?.onProgress };
+  const signing: SignOptions = {
+    for: requester,
+    signal: tools.signal,
+    onProgress: transfer?.onProgress,
+    onNote: tools.note,
+  };
   try {
     if (files[0] === "-") {
       const name = options.name === undefined ? undefined : parseFileName(options.name);

@@ -13,7 +13,9 @@ export function addStatusCommand(program: Command, tools: ClientTools): void {
     .description("what may be signed, what is left of each limit, until when the keys live")
     .option("--json", "the host's own answer: one line of JSON")
     .action(async ({ json }: { readonly json?: true }) => {
-      const answer = await askHost(tools.readConfig(), { kind: "status", format: "json" }, tools.signal);
+      const config = tools.readSshConfig();
+      if (isRefusal(config)) return tools.finish(config);
+      const answer = await askHost(config, { kind: "status", format: "json" }, tools.signal);
       if (isRefusal(answer)) return tools.finish(answer);
       const status = parseHostStatus(answer);
       if (status === undefined) throw new Fault("host-unreachable", "expected a signing host's status");

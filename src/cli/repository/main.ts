@@ -15,6 +15,7 @@ export function runAs(program: RepoProgram): void {
   // Who reads what we say may go away; what is being published is not left in the middle for that.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   const environment = readRepositoryEnvironment(process.env);
+  const note = (text: string) => void process.stderr.write(`${name}: ${text}\n`);
   void run(name, async () => {
     process.umask(0o022); // as repo-add: everybody reads databases
     return runRepositoryProgram(program, process.argv.slice(2), {
@@ -22,8 +23,8 @@ export function runAs(program: RepoProgram): void {
       cwd: process.cwd(),
       write: (text) => void process.stdout.write(text),
       say: (code, reason) => void say(name, code, reason),
-      note: (text) => void process.stderr.write(`${name}: ${text}\n`),
-      openSigning: (options) => openClientSigning(environment, options),
+      note,
+      openSigning: (options) => openClientSigning(environment, { ...options, note }),
       signal: ended.signal,
     });
   });

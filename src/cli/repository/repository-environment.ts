@@ -8,6 +8,7 @@ export interface RepositoryEnvironment {
   readonly publicKey: string | undefined;
   readonly clientConfig: string | undefined;
   readonly requester: string | undefined;
+  readonly via: string | undefined;
   readonly sudoUser: string | undefined;
 }
 
@@ -28,6 +29,7 @@ export function readRepositoryEnvironment(env: NodeJS.ProcessEnv): RepositoryEnv
     publicKey: ours("SIGNER_PUBLIC_KEY"),
     clientConfig: ours("SIGNER_CLIENT_CONFIG"),
     requester: ours("SIGNER_FOR"),
+    via: ours("SIGNER_VIA"),
     sudoUser,
   };
 }
