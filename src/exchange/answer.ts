@@ -41,6 +41,7 @@ export function parseInboxName(
     /^(?<sha256>[0-9a-f]{64})\.(?<seq>[1-9]\d{0,15})\.(?<kind>sig|refused|[0-9a-f]{16}\.part)$/.exec(name);
   const { sha256, seq, kind } = found?.groups ?? {};
   if (sha256 === undefined || seq === undefined || kind === undefined) return undefined;
+  if (!Number.isSafeInteger(Number(seq))) return undefined;
   return { sha256, seq: Number(seq), kind: kind === "sig" || kind === "refused" ? kind : "part" };
 }
 

@@ -50,7 +50,7 @@ export function encodeNotification({ seq, time, requests }: Notification): strin
   return `${encodeCanonicalJson({
     version: NOTIFICATION_VERSION,
     seq,
-    time: time.toISOString().replace(/\.\d{3}Z$/, "Z"),
+    time: encodeTime(time),
     requests: requests.map((file) => ({ ...file })),
   })}\n`;
 }
@@ -76,7 +76,9 @@ export function parseNotification(line: string): Notification | undefined {
   if (!isSeq(seq) || typeof time !== "string" || !TIME.test(time) || !Array.isArray(requests))
     return undefined;
   const date = new Date(time);
-  if (Number.isNaN(date.getTime()) || requests.length > MAX_REQUESTS) return undefined;
+  // Date takes February 30 for March 2, and 24:00 for the next day.
+  if (Number.isNaN(date.getTime()) || encodeTime(date) !== time) return undefined;
+  if (requests.length > MAX_REQUESTS) return undefined;
   const files = requests.map(parseAnnounced);
   let last = 0;
   for (const file of files) {
@@ -98,6 +100,10 @@ export function parseAnnounced(value: unknown): AnnouncedFile | undefined {
   const requester = typeof who === "string" ? parseRequester(who) : undefined;
   if (requester !== who) return undefined;
   return { seq, name: fileName, type: artefactType, size, sha256, for: requester };
+}
+
+function encodeTime(time: Date): string {
+  return time.toISOString().replace(/\.\d{3}Z$/, "Z");
 }
 
 function isSeq(value: unknown): value is number {
