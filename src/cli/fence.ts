@@ -52,9 +52,21 @@ function flagsOf({ read, write }: Fence, script: string): readonly string[] {
     "--permission",
     "--allow-net",
     "--allow-worker",
-    ...outermost([program, ...read, ...write]).map((path) => `--allow-fs-read=${path}`),
-    ...outermost(write).map((path) => `--allow-fs-write=${path}`),
+    ...patternsOf([program, ...read, ...write]).map((pattern) => `--allow-fs-read=${pattern}`),
+    ...patternsOf(write).map((pattern) => `--allow-fs-write=${pattern}`),
   ];
+}
+
+/**
+ * The paths as Node is told of them. Told of `/var/lib/signer` and `/var/lib/signer-pull`, Node 26 closes the first one, a folder or a
+ * file, where its name ends: so it is told of all names that begin like it.
+ */
+function patternsOf(paths: readonly string[]): readonly string[] {
+  const all = outermost(paths);
+  const isBeginning = (path: string) => all.some((other) => other !== path && other.startsWith(path));
+  const beginnings = all.filter(isBeginning);
+  const isCovered = (path: string) => beginnings.some((other) => other !== path && path.startsWith(other));
+  return all.filter((path) => !isCovered(path)).map((path) => (isBeginning(path) ? `${path}*` : path));
 }
 
 /**

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { Cleanup } from "../support/cleanup.ts";
@@ -35,4 +35,24 @@ test("a service starts with a journal in the folder that everything else is in, 
   expect(readFileSync(`/proc/${child.pid}/cmdline`, "latin1").split("\0")).toContain("--permission");
   child.kill("SIGTERM");
   expect(await exited).toEqual([0, null]);
+});
+
+test("a service may use two folders of which one's name begins like the other's", async () => {
+  const sockets = await tempDir(cleanup);
+  const settings = `mode = "split"\nservice = { sockets = ${JSON.stringify(sockets)} }`;
+  const host = await makeSigningHost(cleanup, { settings });
+  const journal = join(`${host.stateDirectory}-journal`, "journal.jsonl");
+  mkdirSync(`${host.stateDirectory}-journal`);
+  const text = readFileSync(host.configFile, "utf8");
+  writeFileSync(host.configFile, `journal = ${JSON.stringify(journal)}\n${text}`);
+  const child = spawn(SIGNER, ["--config", host.configFile, "serve"], {
+    env: { PATH: "/usr/bin:/bin" },
+    stdio: "ignore",
+  });
+  cleanup.add(() => child.kill("SIGKILL"));
+  await waitFor(() => existsSync(journal) && readFileSync(journal, "utf8").includes('"serving"'));
+  const flags = readFileSync(`/proc/${child.pid}/cmdline`, "latin1").split("\0");
+  // One that begins like both; neither folder itself would be left to it otherwise.
+  expect(flags).toContain(`--allow-fs-write=${host.stateDirectory}*`);
+  expect(flags).not.toContain(`--allow-fs-write=${host.stateDirectory}-journal`);
 });
