@@ -143,6 +143,18 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
     });
 
   program
+    .command("pull")
+    .description(
+      "fetch work from the repository servers of [[sources]], have it signed, take the answers there",
+    )
+    .option("--once", "ask each of them once, do what there is to do, and end")
+    .option("--source <name>", "this one alone")
+    .action(async (options: { once?: boolean; source?: string }) => {
+      const { pullCommand } = await import("./pull-command.ts");
+      finish(await pullCommand({ config: config(), ...options }, environment, print));
+    });
+
+  program
     .command("clock")
     .description("what to do where the clock is behind the log")
     .command("accept")
