@@ -76,13 +76,8 @@ export async function connectMutualTls(
     try {
       tls = connectTls({ ...options, ...name, host, socket: tcp });
     } catch (cause) {
-      throw new Fault(
-        peer.code,
-        `${peer.certificateFile} and ${peer.keyFile} are no certificate and its key`,
-        {
-          cause,
-        },
-      );
+      const files = `${peer.caFile}, ${peer.crlFile ?? "no list of revoked ones"} and ${peer.certificateFile}`;
+      throw new Fault(peer.code, `TLS cannot use ${files}`, { cause });
     }
     tls.on("error", () => undefined);
     await connected(tls, "secureConnect");

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { SecureContextOptions, TLSSocket } from "node:tls";
 import { Fault, type FaultCode } from "../outcome.ts";
@@ -30,11 +30,12 @@ export function mutualTlsOptions(
   { caFile, crlFile, certificateFile, keyFile }: MutualTlsFiles,
   code: FaultCode,
 ): SecureContextOptions & { readonly rejectUnauthorized: true } {
+  const certificates = readCertificates(certificateFile, code);
   return {
     ca: readCertificates(caFile, code),
-    ...(crlFile === undefined ? {} : { crl: read(crlFile, code) }),
-    cert: readCertificates(certificateFile, code).join("\n"),
-    key: read(keyFile, code),
+    ...(crlFile === undefined ? {} : { crl: readRevocations(crlFile, code) }),
+    cert: certificates.join("\n"),
+    key: readKey(keyFile, { certificates, certificateFile }, code),
     minVersion: "TLSv1.3",
     maxVersion: "TLSv1.3",
     ciphers: CIPHERS,
@@ -65,6 +66,38 @@ export function readCertificates(file: string, code: FaultCode): string[] {
   }
   if (found.length === 0) throw new Fault(code, `${file} holds no certificate`);
   return found;
+}
+
+/**
+ * The key of the first of `certificates`. Without one Node would show no certificate, and with another kind none that the other
+ * side accepts: both would look like its fault.
+ */
+function readKey(
+  file: string,
+  { certificates, certificateFile }: { certificates: readonly string[]; certificateFile: string },
+  code: FaultCode,
+): string {
+  const pem = read(file, code);
+  let isItsKey: boolean;
+  try {
+    const key = createPrivateKey(pem);
+    if (!KEY_TYPES.has(key.asymmetricKeyType ?? ""))
+      throw new Fault(code, `${file} is a key of the type ${key.asymmetricKeyType}, not Ed25519 or Ed448`);
+    isItsKey = new X509Certificate(certificates[0] ?? "").checkPrivateKey(key);
+  } catch (cause) {
+    if (cause instanceof Fault) throw cause;
+    throw new Fault(code, `${file} holds no private key without a passphrase`, { cause });
+  }
+  if (!isItsKey) throw new Fault(code, `${file} is not the key of ${certificateFile}`);
+  return pem;
+}
+
+/** A list of revoked certificates: without one, Node would say nothing, or something about another file. */
+function readRevocations(file: string, code: FaultCode): string {
+  const text = read(file, code);
+  if (!/-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/.test(text))
+    throw new Fault(code, `${file} is no list of revoked certificates`);
+  return text;
 }
 
 function read(file: string, code: FaultCode): string {

@@ -40,6 +40,8 @@ export interface CertificateAuthority {
   readonly crlFile: string;
   issue(options?: CertificateOptions): Promise<CertificateFiles>;
   revoke(certificate: CertificateFiles): Promise<void>;
+  /** The list anew, which was to be replaced so many days ago. */
+  outdateList(days: number): Promise<void>;
 }
 
 const DAY_MS = 86_400_000;
@@ -65,7 +67,8 @@ export async function makeAuthority(
   await writeFile(config, authorityConfig(folder, ca.keyFile, algorithm));
   await writeFile(file("index"), "");
   await writeFile(file("crlnumber"), "01\n");
-  const writeCrl = () => runOk("openssl", ["ca", "-config", config, "-gencrl", "-out", ca.crlFile]);
+  const writeCrl = (...dates: string[]) =>
+    runOk("openssl", ["ca", "-config", config, "-gencrl", "-out", ca.crlFile, ...dates]);
   await writeCrl();
 
   let issued = 0;
@@ -90,11 +93,17 @@ export async function makeAuthority(
           ...["-addext", `subjectAltName=${altName}`],
           ...(usage === undefined ? [] : ["-addext", `extendedKeyUsage=${usage}Auth`]),
         ]);
-        const start = options.validInDays === undefined ? new Date("2020-01-01") : inDays(options.validInDays);
+        const start =
+          options.validInDays === undefined ? new Date("2020-01-01") : inDays(options.validInDays);
         await runOk("openssl", [
           ...["ca", "-batch", "-notext", "-config", config],
           ...["-in", file(`${name}.csr`), "-out", files.certificateFile],
-          ...["-startdate", opensslTime(start), "-enddate", opensslTime(inDays(-(options.expiredDays ?? -30)))],
+          ...[
+            "-startdate",
+            opensslTime(start),
+            "-enddate",
+            opensslTime(inDays(-(options.expiredDays ?? -30))),
+          ],
         ]);
         return files;
       }),
@@ -103,6 +112,10 @@ export async function makeAuthority(
         await runOk("openssl", ["ca", "-config", config, "-revoke", certificate.certificateFile]);
         await writeCrl();
       }),
+    outdateList: async (days) => {
+      const [start, end] = [inDays(-days - 30), inDays(-days)].map(opensslTime);
+      await alone(() => writeCrl("-crl_lastupdate", start ?? "", "-crl_nextupdate", end ?? ""));
+    },
   };
 }
 

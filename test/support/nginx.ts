@@ -30,6 +30,8 @@ export interface NginxOptions {
   readonly user?: string;
   /** The last word about the configuration: the site's file, all names and paths replaced. */
   readonly edit?: (site: string) => string;
+  /** Further files, by their path beside the site's, and what they hold. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 /** A request as the access log has it, the ones for nothing new included. */
@@ -75,6 +77,7 @@ export async function startNginx(cleanup: Cleanup, options: NginxOptions): Promi
   await chmod(configuration, 0o711); // nginx's workers are another account
   await cp(join(SHIPPED, "signer"), file("signer"), { recursive: true });
   await mkdir(file("temp"));
+  for (const [name, content] of Object.entries(options.files ?? {})) await writeFile(file(name), content);
   const folder = options.folder ?? (await makeFolder(cleanup, isRoot ? user : undefined));
   const certificate = options.certificate ?? (await authority.issue({ usage: "server" }));
   const path = [process.env["PATH"], "/usr/sbin"].join(delimiter);
@@ -126,11 +129,13 @@ export async function startNginx(cleanup: Cleanup, options: NginxOptions): Promi
         .map((line) => JSON.parse(line) as LoggedRequest),
     errors: () => readFile(file("error.log"), "utf8"),
     reload: async () => {
-      const workers = async () =>
-        (await readFile(file("error.log"), "utf8")).match(/start worker process \d+/g)?.length ?? 0;
-      const before = await workers();
+      const said = async () =>
+        (await readFile(file("error.log"), "utf8")).match(/ gracefully shutting down/g);
+      const before = (await said())?.length ?? 0;
       server?.kill("SIGHUP");
-      for (let waitedMs = 0; waitedMs < 10_000 && (await workers()) === before; waitedMs += 20) await pause();
+      for (let waitedMs = 0; waitedMs < 10_000 && ((await said())?.length ?? 0) === before; waitedMs += 20)
+        await pause(); // then the old worker no longer listens
+      await pause();
     },
     stop: () => stop(server),
     start: async () => {
