@@ -38,7 +38,7 @@ export async function signNotification(keyFile: string, line: string): Promise<s
     throw wrong(code === "ENOENT" ? "ssh-keygen is not installed" : `ssh-keygen: ${code}`, cause);
   }
   const armored = stdout?.text ?? "";
-  if (status !== 0) throw wrong(quoted(lastLine(stderr?.text ?? "") || "ssh-keygen failed", 300));
+  if (status !== 0) throw wrong(complaint(stderr?.text ?? ""));
   const publicKey = signingKeyOf(armored);
   const message = Buffer.from(line, "latin1");
   const objection =
@@ -49,6 +49,9 @@ export async function signNotification(keyFile: string, line: string): Promise<s
   return armored;
 }
 
-function lastLine(text: string): string {
-  return text.trim().split("\n").at(-1) ?? "";
+/** What ssh-keygen has said, in a phrase; in two cases its last line is not what helps. */
+function complaint(stderr: string): string {
+  if (stderr.includes("UNPROTECTED PRIVATE KEY FILE")) return "others may read it, chmod 600";
+  if (stderr.includes("passphrase")) return "it has a passphrase: ssh-add it to an agent, and name its .pub";
+  return quoted(stderr.trim().split("\n").at(-1) || "ssh-keygen failed", 300);
 }

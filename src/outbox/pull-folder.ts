@@ -49,10 +49,15 @@ function fileMode(folder: string, path: string): number {
 
 /** What makes the folder, for one account; the web server's group has another name elsewhere. */
 function commands(path: string): string {
-  const made = (mode: string, group: string, ...parts: readonly string[]) =>
-    `install -d -m ${mode} -o ${accountName()} -g ${group} ${parts.map((part) => join(path, part)).join(" ")}`;
-  const web = [made("2750", "www-data", "", "outbox"), made("2770", "www-data", "inbox")];
-  return `${[...web, made("0700", accountName(), "requests")].join(" && ")} (www-data: the web server's group)`;
+  const made = (mode: string, group: string, part: string) =>
+    `install -d -m ${mode} -o ${accountName()} -g ${group} ${join(path, part)}`;
+  const all = [
+    made("0750", "www-data", ""),
+    made("2750", "www-data", "outbox"),
+    made("2770", "www-data", "inbox"),
+    made("0700", accountName(), "requests"),
+  ];
+  return `${all.join(" && ")} (www-data: the web server's group)`;
 }
 
 function accountName(): string {

@@ -1,11 +1,26 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PullClientConfig } from "../../src/client/client-config.ts";
+import { currentHolder, encodeLockHolder, type LockHolder } from "../../src/repository/lock-holder.ts";
 import { type HostInProcess, makeHost } from "../sign/fixture.ts";
 import type { Cleanup } from "../support/cleanup.ts";
 import type { Sign } from "../support/pull-enclave.ts";
 import { makePullFolder, type PullFolderUnderTest } from "../support/pull-folder.ts";
 import { tempDir } from "../support/temp-dir.ts";
+
+/** A name as a process has given it that is gone: it had this process's number before. */
+export function goneName(label: string): string {
+  return nameOf(label, { startTicks: "1" });
+}
+
+/** The same, of a process that runs in another container, or did. */
+export function elsewhereName(label: string): string {
+  return nameOf(label, { namespace: "1" });
+}
+
+function nameOf(label: string, changed: Partial<LockHolder>): string {
+  return `${label}@${encodeLockHolder({ ...currentHolder(), ...changed }).slice("lock-".length)}`;
+}
 
 /** A repository server and a signing host that does not know yet how its work comes. */
 export interface PullStory {

@@ -36,6 +36,8 @@ export function startPullEnclave(cleanup: Cleanup, folder: PullFolderUnderTest, 
   const done = new Set<number>();
   const answer = async (file: AnnouncedFile) => {
     const path = join(folder.outbox, file.sha256);
+    if ((["sig", "refused"] as const).some((kind) => existsSync(join(folder.inbox, answerName(file, kind)))))
+      return;
     if (!existsSync(path)) return; // withdrawn meanwhile
     const bytes = readFileSync(path);
     if (bytes.length !== file.size || hash("sha256", bytes) !== file.sha256)
