@@ -143,7 +143,9 @@ export class Exchange {
     });
     request.end(body);
     await Promise.race([socketThere, response]); // as long as connecting may take
-    return new Answer(await this.within(response, this.timeoutMs), this);
+    const head = await this.within(response, this.timeoutMs);
+    if (head.httpVersion !== "1.1") throw this.fault("does not answer in HTTP/1.1");
+    return new Answer(head, this);
   }
 
   /** A connection that was kept, and over before it had carried this question: it is no news of the server. */

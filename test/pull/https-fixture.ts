@@ -75,6 +75,8 @@ export interface HostileServer {
   readonly heads: readonly string[];
   /** All connections so far that got through the handshake. */
   readonly sockets: readonly TLSSocket[];
+  /** Of each, whether it went on with the session of an earlier one. */
+  readonly resumed: readonly boolean[];
 }
 
 /** A TLS server whose answers are the test's: `conduct` writes what it likes, or returns it. */
@@ -86,6 +88,7 @@ export async function startHostileServer(
 ): Promise<HostileServer> {
   const heads: string[] = [];
   const sockets: TLSSocket[] = [];
+  const resumed: boolean[] = [];
   const server = createServer({
     key: readFileSync(files.server.keyFile),
     cert: readFileSync(files.server.certificateFile),
@@ -97,6 +100,7 @@ export async function startHostileServer(
   server.on("tlsClientError", () => undefined);
   server.on("secureConnection", (socket) => {
     sockets.push(socket);
+    resumed.push(socket.isSessionReused());
     const connection = sockets.length;
     let question = 0;
     let received = "";
@@ -109,12 +113,12 @@ export async function startHostileServer(
         heads.push(head);
         question += 1;
         const answer = await conduct({ head, connection, question, socket });
-        if (answer !== undefined && !socket.destroyed) socket.write(answer);
+        if (answer !== undefined && !socket.destroyed) socket.write(answer, "latin1");
       }
     });
   });
   const { port } = await listen(cleanup, server);
-  return { url: `https://127.0.0.1:${port}/signer`, port, heads, sockets };
+  return { url: `https://127.0.0.1:${port}/signer`, port, heads, sockets, resumed };
 }
 
 /** The end of the first question and its body, where all of it is there. */
@@ -167,6 +171,12 @@ export async function startWire(
     for (const socket of [near, far]) socket.on("error", cut).on("close", cut);
   });
   return listen(cleanup, server);
+}
+
+/** Resolves when a connection is over, however it ends. */
+export async function closed(socket: Socket | undefined): Promise<void> {
+  if (socket === undefined) expect.fail("there was no connection");
+  if (!socket.destroyed) await new Promise<void>((resolve) => socket.once("close", () => resolve()));
 }
 
 /** A whole answer with a body. */
