@@ -15,6 +15,7 @@ const PURE = [
   "src/log/proof/{tlog-proof,root-before,proof-verification}.ts",
   "src/log/remote/{message,syslog-message}.ts",
   "src/exchange/*.ts",
+  "src/pull/{judgement,source-state}.ts",
   "src/service/{frame,relay-message,metrics-text,signing-problems,tally}.ts",
 ];
 

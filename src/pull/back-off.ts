@@ -27,11 +27,6 @@ export class BackOff {
     this.#random = random;
   }
 
-  /** How many failures there were since something went well. */
-  get failures(): number {
-    return this.#failures;
-  }
-
   /** It failed: how long to wait, in ms. */
   next(): number {
     const ms = Math.min(this.#maxMs, this.#firstMs * 2 ** Math.min(this.#failures, 30));

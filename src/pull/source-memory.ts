@@ -33,7 +33,9 @@ export class SourceMemory {
   /** Opens that of a source, a new one where there is none. What cannot be read is never taken for a new one. */
   static open(folder: string, source: string): SourceMemory {
     const path = join(folder, `${source}${EXTENSION}`);
-    if (statSync(path, { throwIfNoEntry: false }) === undefined) create(path);
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) create(path);
+    else if (found.size === 0) throw notOurs(path); // to SQLite a new database
     let database: DatabaseSync | undefined;
     try {
       database = openDatabase(path);

@@ -222,16 +222,21 @@ export class SourceWork {
       return undefined;
     } catch (error) {
       if (ending.soon.aborted) return { code: "busy", wentOn: false };
-      const wentOn = this.#spool.size(file) > before;
+      const code = codeOf(error);
+      // A connection that breaks now and then has every file come in the end.
+      const wentOn = code === "source-unavailable" && this.#spool.size(file) > before;
       if (wentOn) backOff.reset();
       request.readyAtMs = performance.now() + backOff.next();
-      const code = codeOf(error);
       if (code === "source-unavailable") this.#pollAtMs = 0; // is it the server, or this file?
-      const text = textOf(error);
-      if (text !== request.problem && !wentOn) this.#parts.say(`${shown(file)}: ${text}`);
-      request.problem = text;
+      if (!wentOn) this.#complain(request, textOf(error));
       return { code, wentOn };
     }
+  }
+
+  /** Says what is wrong with a request, where that is something else than before. */
+  #complain(request: PendingRequest, text: string): void {
+    if (text !== request.problem) this.#parts.say(`${shown(request.file)}: ${text}`);
+    request.problem = text;
   }
 
   /** Has a request answered, by whatever is still missing for that. */
