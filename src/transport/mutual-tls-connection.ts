@@ -23,7 +23,7 @@ export interface MutualTlsPeer extends MutualTlsFiles {
 }
 
 export interface MutualTlsConnection {
-  /** Nothing has been written to it, or read. An `error` listener is the caller's to add. */
+  /** Nothing has been written to it, or read. An error of it ends nothing but the socket. */
   readonly socket: TLSSocket;
   /** Where the TCP connection leads; with a proxy, to that. */
   readonly address: Address | undefined;
@@ -43,35 +43,27 @@ export async function connectMutualTls(
 ): Promise<MutualTlsConnection> {
   signal.throwIfAborted();
   const options = mutualTlsOptions(peer, peer.code);
-  const { host, port } = peer;
-  const proxy = peer.proxy === undefined ? undefined : new URL(peer.proxy);
-  const at =
-    proxy === undefined
-      ? { host, port }
-      : { host: withoutBrackets(proxy.hostname), port: Number(proxy.port) };
+  const { host, port, proxy } = peer;
+  const at = proxy === undefined ? { host, port } : placeOf(new URL(proxy));
   const tcp = connectTcp({ ...at, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS, noDelay: true });
   let tls: TLSSocket | undefined;
+  let isAtProxy = proxy !== undefined;
   let late: Fault | undefined;
+  const fault = (what: string, cause?: unknown) =>
+    isAtProxy ? new Fault(peer.code, `the proxy ${proxy} ${what}`, { cause }) : peerFault(peer, what, cause);
   const giveUp = () => (tls ?? tcp).destroy();
   const timer = setTimeout(() => {
-    late = peerFault(peer, `did not answer within ${peer.timeoutMs / 1000} s`);
+    late = fault(`did not answer within ${peer.timeoutMs / 1000} s`);
     giveUp();
   }, peer.timeoutMs);
   signal.addEventListener("abort", giveUp);
   tcp.on("error", () => undefined); // also while nobody waits for it
   try {
-    await connected(tcp, "connect").catch((error: unknown) => {
-      if (peer.proxy === undefined || !isSystemError(error)) throw error;
-      throw new Fault(peer.code, `the proxy ${peer.proxy} ${describeTlsFailure(error, peer)}`, {
-        cause: error,
-      });
-    });
+    await connected(tcp, "connect");
     const address = parseAddress(tcp.remoteAddress ?? "");
-    if (peer.proxy !== undefined)
-      await Promise.race([
-        leadThroughSocks(tcp, { host, port }, { proxy: peer.proxy, code: peer.code }),
-        failed(tcp),
-      ]);
+    if (proxy !== undefined)
+      await Promise.race([leadThroughSocks(tcp, { host, port }, { proxy, code: peer.code }), failed(tcp)]);
+    isAtProxy = false;
     const name = isIP(host) === 0 ? { servername: host } : {};
     try {
       tls = connectTls({ ...options, ...name, host, socket: tcp });
@@ -82,14 +74,14 @@ export async function connectMutualTls(
     tls.on("error", () => undefined);
     await connected(tls, "secureConnect");
     const objection = peerObjection(tls);
-    if (objection !== undefined) throw peerFault(peer, `is not acceptable: ${objection}`);
+    if (objection !== undefined) throw fault(`is not acceptable: ${objection}`);
     return { socket: tls, address };
   } catch (error) {
     (tls ?? tcp).destroy();
     signal.throwIfAborted();
     if (late !== undefined) throw late;
     if (error instanceof Fault || !(error instanceof Error)) throw error;
-    throw peerFault(peer, describeTlsFailure(error, peer), error);
+    throw fault(describeTlsFailure(error, peer), error);
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", giveUp);
@@ -110,6 +102,10 @@ export function withoutBrackets(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
+function placeOf({ hostname, port }: URL): { readonly host: string; readonly port: number } {
+  return { host: withoutBrackets(hostname), port: Number(port) };
+}
+
 async function connected(socket: Socket, event: "connect" | "secureConnect"): Promise<void> {
   await Promise.race([once(socket, event), failed(socket)]);
 }
@@ -125,8 +121,4 @@ function failed(socket: Socket): Promise<never> {
       reject(reason ?? Object.assign(new Error("closed"), { code: "ECONNRESET" }));
     });
   });
-}
-
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && "syscall" in error;
 }
