@@ -60,3 +60,14 @@ export async function makePullStory(
     },
   };
 }
+
+/** The story's `client.toml`. */
+export function configText({ config: { publicKeyFile, pull } }: PullStory): string {
+  return `via = "pull"
+public_key = "${publicKeyFile}"
+[pull]
+folder = "${pull.folder}"
+key = "${pull.keyFile}"
+timeout = "60 s"
+`;
+}
