@@ -29,7 +29,13 @@ export interface PullEnclave {
 
 const POLL_MS = 5;
 
-export function startPullEnclave(cleanup: Cleanup, folder: PullFolderUnderTest, sign: Sign): PullEnclave {
+/** @param put how answers get into the inbox; as by this account where left out */
+export function startPullEnclave(
+  cleanup: Cleanup,
+  folder: PullFolderUnderTest,
+  sign: Sign,
+  put: typeof putAnswer | ((...args: Parameters<typeof putAnswer>) => Promise<void>) = putAnswer,
+): PullEnclave {
   const answered: AnnouncedFile[] = [];
   const seen: number[] = [];
   const complaints: string[] = [];
@@ -46,8 +52,8 @@ export function startPullEnclave(cleanup: Cleanup, folder: PullFolderUnderTest, 
     const result = await sign(file, bytes);
     if (result === undefined) return;
     answered.push(file);
-    if (result instanceof Uint8Array) putAnswer(folder, file, "sig", result);
-    else putAnswer(folder, file, "refused", encodeNotSigned(result));
+    if (result instanceof Uint8Array) await put(folder, file, "sig", result);
+    else await put(folder, file, "refused", encodeNotSigned(result));
   };
   const look = async () => {
     const notification = folder.notification();

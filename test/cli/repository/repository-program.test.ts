@@ -87,15 +87,15 @@ describe("exit statuses", () => {
   });
 });
 
-test("under sudo, nothing of the caller chooses the configuration, the host or the key", async () => {
-  const variables = ["SIGNER_CLIENT_CONFIG", "SIGNER_HOST", "SIGNER_PUBLIC_KEY", "SIGNER_FOR"];
+test("under sudo, nothing of the caller chooses the configuration, the host, the way to it or the key", async () => {
+  const variables = ["SIGNER_CLIENT_CONFIG", "SIGNER_HOST", "SIGNER_PUBLIC_KEY", "SIGNER_FOR", "SIGNER_VIA"];
   const env = Object.fromEntries(variables.map((name) => [name, "x"]));
   const chosen = (env: NodeJS.ProcessEnv) => {
-    const { clientConfig, host, publicKey, requester } = readRepositoryEnvironment(env);
-    return [clientConfig, host, publicKey, requester];
+    const { clientConfig, host, publicKey, requester, via } = readRepositoryEnvironment(env);
+    return [clientConfig, host, publicKey, requester, via];
   };
-  expect(chosen(env)).toEqual(["x", "x", "x", "x"]);
-  expect(chosen({ ...env, SUDO_USER: "alice" })).toEqual([undefined, undefined, undefined, undefined]);
+  expect(chosen(env)).toEqual(["x", "x", "x", "x", "x"]);
+  expect(chosen({ ...env, SUDO_USER: "alice" })).toEqual(variables.map(() => undefined));
   const folder = freshFolder();
   const argv = ["--config", "/tmp/mine", "core.db.tar.gz"];
   expect(await start(argv, "7.1.0", folder, { SUDO_USER: "alice" })).toMatchObject({ status: 64, left: [] });
