@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- database | files | image | service | client | repository | log | verify …]`: how long requests, and work on a long log, take, next to programs that do a part of the work, measured
+ * `npm run bench [-- database | files | image | service | client | repository | pull | log | verify …]`: how long requests, and work on a long log, take, next to programs that do a part of the work, measured
  * in turns in the same run. The table is for people: nothing fails because a machine is slow.
  */
 import { cpus, loadavg } from "node:os";
@@ -12,6 +12,7 @@ import { acceptImage } from "./image.ts";
 import { largeLog } from "./log/large-log.ts";
 import { verifyLogs } from "./log/log-verification.ts";
 import { publication } from "./publication.ts";
+import { fetched } from "./pull.ts";
 import { throughService } from "./service.ts";
 import { makeSigners, type Signers } from "./signing.ts";
 
@@ -24,6 +25,7 @@ const LINES: Readonly<
   service: throughService,
   client: throughSsh,
   repository: publication,
+  pull: fetched,
   log: largeLog,
   verify: verifyLogs,
 };

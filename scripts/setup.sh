@@ -41,8 +41,9 @@ rsyslogd  rsyslog                 test
 lmnsd_ossl.so rsyslog-openssl     test
 lmnsd_gtls.so rsyslog-gnutls      test
 systemd-analyze systemd         test
-ip        iproute2                test
-nft       nftables                test
+ip        iproute2                test bench
+nft       nftables                test bench
+curl      curl                    bench
 nginx     nginx-light             test demo bench
 microsocks microsocks             test
 END

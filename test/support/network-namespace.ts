@@ -2,12 +2,19 @@ import { randomBytes } from "node:crypto";
 import type { Cleanup } from "./cleanup.ts";
 import { run, runOk } from "./run.ts";
 
-/** Packets that came in, as the namespace's own kernel counts them. */
-export interface PacketCounts {
-  /** Of connections that something in the namespace began. */
-  readonly answers: number;
-  /** Of anything else, all of them dropped: the attempts of others to begin something. */
-  readonly refused: number;
+/** What passed the namespace's end of the cable, as its own kernel counts it. */
+export interface Traffic {
+  readonly packets: number;
+  /** From the IP header on. */
+  readonly bytes: number;
+}
+
+export interface TrafficCounts {
+  readonly sent: Traffic;
+  /** Received, of connections that something in the namespace began. */
+  readonly answers: Traffic;
+  /** Received, anything else, and dropped: the attempts of others to begin something. */
+  readonly refused: Traffic;
 }
 
 /**
@@ -21,7 +28,7 @@ export interface NetworkNamespace {
   readonly hostAddress: string;
   /** A command that runs a program inside: the program and its arguments follow. */
   readonly inside: readonly [command: string, ...args: string[]];
-  counts(): Promise<PacketCounts>;
+  counts(): Promise<TrafficCounts>;
   /** What listens inside, a line each (ss(8)): empty where nothing does. */
   listeners(): Promise<readonly string[]>;
 }
@@ -30,6 +37,7 @@ const IP = "/usr/sbin/ip";
 const NFT = "/usr/sbin/nft";
 /** A namespace's rules: what is no answer is dropped. Counters have names, to be read. */
 const RULES = `table inet enclave {
+  counter sent { }
   counter answers { }
   counter refused { }
   chain input {
@@ -37,6 +45,10 @@ const RULES = `table inet enclave {
     iif lo accept
     ct state established,related counter name answers accept
     counter name refused drop
+  }
+  chain output {
+    type filter hook output priority 0; policy accept;
+    oif != lo counter name sent
   }
 }
 `;
@@ -67,19 +79,23 @@ export async function makeNetworkNamespace(cleanup: Cleanup): Promise<NetworkNam
   await runInside(IP, ...quiet(inner));
   await runOk(command, [...rest, NFT, "-f", "-"], { stdin: RULES });
 
-  const count = async (counter: string): Promise<number> => {
+  const count = async (counter: string): Promise<Traffic> => {
     const { nftables } = JSON.parse(
       (await runInside(NFT, "-j", "list", "counter", "inet", "enclave", counter)).toString(),
-    ) as { nftables: readonly { readonly counter?: { readonly packets: number } }[] };
+    ) as { nftables: readonly { readonly counter?: Traffic }[] };
     const found = nftables.find((each) => each.counter !== undefined)?.counter;
     if (found === undefined) throw new Error(`nft does not know the counter ${counter}`);
-    return found.packets;
+    return { packets: found.packets, bytes: found.bytes };
   };
   return {
     address,
     hostAddress,
     inside,
-    counts: async () => ({ answers: await count("answers"), refused: await count("refused") }),
+    counts: async () => ({
+      sent: await count("sent"),
+      answers: await count("answers"),
+      refused: await count("refused"),
+    }),
     listeners: async () =>
       (await runInside("ss", "--no-header", "--listening", "--tcp", "--udp", "--numeric"))
         .toString()
