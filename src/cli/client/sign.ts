@@ -47,7 +47,7 @@ export function addSignCommand(program: Command, tools: ClientTools): void {
     .addOption(
       new Option(
         "--via <way>",
-        "log into the host, or let it fetch: before via of the configuration",
+        "how the host is asked; before via of the configuration",
       ).choices(VIAS),
     )
     .option("-q, --quiet", "no progress bar")
