@@ -45,10 +45,7 @@ export function addSignCommand(program: Command, tools: ClientTools): void {
     .option("--name <name>", "for stdin: the name that the host's rules go by")
     .addOption(new Option("--wait", "wait for a busy host or a limit, 5 min unless the configuration says"))
     .addOption(
-      new Option(
-        "--via <way>",
-        "how the host is asked; before via of the configuration",
-      ).choices(VIAS),
+      new Option("--via <way>", "how the host is asked; before via of the configuration").choices(VIAS),
     )
     .option("-q, --quiet", "no progress bar")
     .addHelpText("after", HELP)
