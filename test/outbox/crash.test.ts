@@ -48,22 +48,70 @@ async function makeGround(): Promise<Ground> {
   return { story, paths, configFile, enclave: startPullEnclave(cleanup, story.folder, sign) };
 }
 
-/** Which of the worker's calls are on the folder: the how manieth of its kind each is. */
-async function callsOf(ground: Ground): Promise<readonly (readonly [string, number])[]> {
+/** The program's calls in their order, as strace shows them. */
+async function traceOf(ground: Ground): Promise<readonly string[]> {
   renew(ground.paths);
   const log = join(await tempDir(cleanup), "log");
   const traced = ["-y", "-s", "4096", "-e", `trace=${CALLS.join(",")}`, "-o", log];
   await runOk("strace", [...traced, ...program(ground)]);
-  const counts = new Map<string, number>();
-  return readFileSync(log, "utf8")
-    .split("\n")
-    .flatMap((line): (readonly [string, number])[] => {
-      const call = /^(\w+)\(/.exec(line)?.[1];
-      if (call === undefined) return [];
-      counts.set(call, (counts.get(call) ?? 0) + 1);
-      return line.includes(ground.story.folder.folder) ? [[call, counts.get(call) ?? 0]] : [];
-    });
+  return readFileSync(log, "utf8").split("\n");
 }
+
+/** Which of them are on the folder: the how manieth of its kind each is. */
+async function callsOf(ground: Ground): Promise<readonly (readonly [string, number])[]> {
+  const counts = new Map<string, number>();
+  return (await traceOf(ground)).flatMap((line): (readonly [string, number])[] => {
+    const call = /^(\w+)\(/.exec(line)?.[1];
+    if (call === undefined) return [];
+    counts.set(call, (counts.get(call) ?? 0) + 1);
+    return line.includes(ground.story.folder.folder) ? [[call, counts.get(call) ?? 0]] : [];
+  });
+}
+
+test("a file and the number are durable before they are announced, and what is announced no more is removed after that", async () => {
+  const ground = await makeGround();
+  const { folder } = ground.story.folder;
+  const steps = (await traceOf(ground)).flatMap((line) => {
+    const call = /^\w+/.exec(line)?.[0];
+    const paths = [...line.matchAll(/[<"]([^<>"]+)[>"]/g)].map(
+      ([, path]) => path?.replace(`${folder}/`, "") ?? "",
+    );
+    const plain = paths
+      .map((path) =>
+        path
+          .replace(/@.*/, "")
+          .replace(/\d{5,}/, "SEQ")
+          .replace(/\.\d+$/, "")
+          .replace(/[0-9a-f]{64}/, "SHA256"),
+      )
+      .join(" ");
+    const isOurs = line.includes(folder) && !plain.includes("claim") && !line.includes("ENOENT");
+    return isOurs ? `${call} ${plain}` : [];
+  });
+  const number = ["fsync requests/new.state", "rename requests/new.state requests/state", "fsync requests"];
+  const notification = [
+    "fsync outbox",
+    "fsync outbox/new.notification",
+    "rename outbox/new.notification outbox/notification",
+    "fsync outbox",
+  ];
+  expect(steps).toEqual([
+    "unlink requests/lock",
+    "fsync outbox/copy",
+    "rename outbox/copy outbox/SHA256",
+    ...number,
+    "rename requests/new.request.SEQ requests/request.SEQ",
+    ...notification,
+    "unlink requests/lock",
+    ...number,
+    ...notification,
+    "unlink requests/request.SEQ",
+    "unlink outbox/SHA256",
+    "unlink inbox/SHA256.SEQ.sig",
+    "unlink requests/lock",
+  ]);
+  await ground.enclave.stop();
+});
 
 test("killed at each change that it makes, the next run clears up and gets its signatures; no number comes again, nobody else's request is lost", {
   timeout: 180_000,
