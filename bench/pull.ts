@@ -55,12 +55,10 @@ async function untilSigned(cleanup: Cleanup, server: FetchingHost): Promise<Comp
 }
 
 /** On the wire, from the IP header on, both ways; next to a cron job that asks with curl, for as many questions. */
-async function idle({
-  network,
-  nginx,
-  authority,
-  certificate,
-}: FetchingHost): Promise<readonly Comparison[]> {
+async function idle(
+  cleanup: Cleanup,
+  { network, nginx, authority, certificate }: FetchingHost,
+): Promise<readonly Comparison[]> {
   const counted = async (work: () => Promise<unknown>) => {
     const [before, asked] = [await network.counts(), (await nginx.requests()).length];
     await work();
