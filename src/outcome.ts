@@ -93,7 +93,9 @@ export type FaultCode =
   /** On the repository server: the repository's files could not be read, written or made durable, or repo-add not run. */
   | "repository-failed"
   /** `signer pull` could not read or write its own folder, or what is in it is not what it wrote. */
-  | "pull-state-failed";
+  | "pull-state-failed"
+  /** `signer ca` could not read or write the folder of its certification authority, or openssl failed. */
+  | "authority-failed";
 
 /** Everything that can stand as CODE in `signer: CODE: what was expected`. */
 export type Code = RefusalCode | FaultCode | "internal";
@@ -136,6 +138,7 @@ export const EXIT: Readonly<Record<Code, number>> = {
   "signature-not-written": 74,
   "repository-failed": 74,
   "pull-state-failed": 74,
+  "authority-failed": 74,
   "over-limit": 75,
   "timed-out": 75,
   busy: 75,

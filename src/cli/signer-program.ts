@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from "commander";
 import { DEFAULT_CONFIG_FILE, MODES } from "../config/config.ts";
 import { EXIT } from "../outcome.ts";
 import { acceptCommand } from "./accept-command.ts";
+import { addCaCommand } from "./ca-command.ts";
 import { commandLineProblem } from "./command-line-problem.ts";
 import type { Environment } from "./environment.ts";
 import { say } from "./run.ts";
@@ -163,6 +164,11 @@ function makeProgram(environment: Environment, finish: (status: number) => void)
       const { clockAcceptCommand } = await import("./clock-command.ts");
       finish(await clockAcceptCommand(config()));
     });
+
+  addCaCommand(program, {
+    print,
+    finish: (refused) => finish(refused === undefined ? 0 : say("signer", refused.code, refused.reason)),
+  });
 
   return program;
 }
