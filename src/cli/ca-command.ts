@@ -284,7 +284,9 @@ function revoke(directory: string, wanted: string, print: Print): Refusal | unde
   const when = open.length === 0 ? "was revoked before" : "is revoked";
   print(`${one.use} ${one.name}, serial ${one.serial}, ${when}`);
   describeCrl(authority, until, print);
-  print("A connection that stands goes on: the restart ends it.");
+  print(
+    "A connection that stands goes on: the restart ends it; on the signing host, of signer-pull and signer-sender.",
+  );
   return undefined;
 }
 
