@@ -95,3 +95,17 @@ test("without ssh-keygen it is said that it is not installed", async () => {
   process.env["PATH"] = folder;
   await expect(signNotification(key, LINE)).rejects.toThrow(/: ssh-keygen is not installed$/);
 });
+
+test("on a terminal nobody is asked for a passphrase either", async () => {
+  const key = await makeKey("unasked", "ed25519", "secret");
+  const module = join(import.meta.dirname, "../../src/outbox/notification-key.ts");
+  const script = `const { signNotification } = await import(${JSON.stringify(module)});
+    await signNotification(${JSON.stringify(key)}, "x").catch((error) => console.log(error.message));`;
+  const terminal = ["-c", "import pty, sys; pty.spawn(sys.argv[1:])", process.execPath];
+  const { SSH_AUTH_SOCK: _, ...env } = process.env;
+  const said = (
+    await runOk("python3", [...terminal, "--input-type=module", "-e", script], { env })
+  ).toString();
+  expect(said).toContain("it has a passphrase: ssh-add it to an agent");
+  expect(said).not.toContain("Enter passphrase");
+});
