@@ -198,23 +198,20 @@ export class Answer {
     return this.#exchange.within(this.#read(maxBytes), SMALL_BODY_TIMEOUTS * timeoutMs);
   }
 
-  /** The body as it comes, which MUST have `bytes` bytes: the last chunk is not given before it has ended there. */
-  async *chunks(bytes: number): AsyncIterable<Uint8Array> {
+  /** The body as it comes; throws where it is not as long as its head says. */
+  async *chunks(): AsyncIterable<Uint8Array> {
     const { timeoutMs } = this.#exchange;
-    let left = bytes;
     let waitedMs = 0;
     let progressBytes = 0;
     for (;;) {
       const start = performance.now();
       const chunk = await this.#next(timeoutMs - waitedMs);
-      if (chunk === undefined) break;
-      left -= chunk.byteLength;
+      if (chunk === undefined) return;
       progressBytes += chunk.byteLength;
       waitedMs += performance.now() - start;
       if (progressBytes >= LEAST_PROGRESS_BYTES) [waitedMs, progressBytes] = [0, 0];
       yield chunk;
     }
-    if (left !== 0) throw this.#exchange.fault(`closed the connection, ${left} bytes before the end`);
   }
 
   async #read(maxBytes: number): Promise<Uint8Array> {

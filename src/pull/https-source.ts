@@ -93,7 +93,7 @@ export class HttpsSource implements SourceServer {
       const answer = await exchange.answer();
       this.#checkDownload(answer, file, { from, known });
       this.#remember(sha256, answer.etag);
-      yield* answer.chunks(size - from);
+      yield* answer.chunks();
       this.#versions.delete(sha256);
     } finally {
       exchange.end();

@@ -517,6 +517,38 @@ describe("a server that is another one", () => {
     expect(await reasonOf(notificationOf(source))).toBe("does not speak TLS");
   });
 
+  it.each(["p256", "rsa"] as const)("with a %s key finds nobody to shake hands with", async (algorithm) => {
+    const there = await startHostileServer(
+      cleanup,
+      { authority, server: await authority.issue({ algorithm, usage: "server" }) },
+      () => ok("x"),
+    );
+    const source = sourceAt(cleanup, there.url, { authority, certificate });
+    expect(await reasonOf(notificationOf(source))).toMatch(
+      /^refuses the handshake: it has no Ed25519 or Ed448/,
+    );
+    expect(there.heads).toEqual([]);
+  });
+
+  it("is offered TLS 1.3 with these ciphers, groups and signatures, and nothing else", async () => {
+    const hello = await new Promise<Buffer>((resolve) => {
+      void listen(
+        cleanup,
+        createServer((socket) => socket.once("data", resolve)),
+      ).then(async ({ port }) => {
+        const url = `https://127.0.0.1:${port}/signer`;
+        const source = sourceAt(cleanup, url, { authority, certificate }, { timeoutMs: 200 });
+        await source.notification(undefined, NEVER).catch(() => undefined);
+      });
+    });
+    const { ciphers, extensions } = parseClientHello(hello);
+    expect(ciphers.filter((cipher) => cipher !== "00ff")).toEqual(["1303", "1302"]); // 00ff is no cipher: RFC 5746
+    expect(extensions.get(43)).toBe("020304"); // supported_versions
+    expect(extensions.get(10)).toBe("0004001e001d"); // supported_groups: X448, X25519
+    expect(extensions.get(13)).toBe("000408080807"); // signature_algorithms: Ed448, Ed25519
+    expect(extensions.has(41)).toBe(false); // pre_shared_key
+  });
+
   it("that accepts this host's certificate only after its date, or of another CA, says so by an alert", async () => {
     const there = await startHostileServer(cleanup, { authority, server }, () => ok("x"));
     const asked = async (own: CertificateFiles) =>
@@ -547,3 +579,22 @@ describe("a server that is another one", () => {
     expect(await objectionTo({ rejectUnauthorized: false })).toBe("it shows no certificate of the site's CA");
   });
 });
+
+/** A ClientHello in one record (RFC 8446 §4.1.2): its ciphers, and its extensions' content by number, in hex. */
+function parseClientHello(record: Buffer) {
+  let at = 5 + 4 + 2 + 32; // record, handshake, version, random
+  const take = (bytes: number) => {
+    at += bytes;
+    return record.subarray(at - bytes, at);
+  };
+  take(take(1).readUInt8());
+  const ciphers = take(take(2).readUInt16BE()).toString("hex").match(/.{4}/g) ?? [];
+  take(take(1).readUInt8());
+  const extensions = new Map<number, string>();
+  const end = take(2).readUInt16BE() + at;
+  while (at < end) {
+    const type = take(2).readUInt16BE();
+    extensions.set(type, take(take(2).readUInt16BE()).toString("hex"));
+  }
+  return { ciphers, extensions };
+}

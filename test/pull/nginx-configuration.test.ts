@@ -277,11 +277,11 @@ describe("of the outbox", () => {
     expect(await namesIn(nginx.outbox)).not.toContain(sha256);
   });
 
-  it("a part is one part, not a hundred", async () => {
+  it("a part is one part, not two", async () => {
     const sha256 = digest();
     await writeFile(join(nginx.outbox, sha256), "0123456789");
     expect(await ask(`GET /signer/outbox/${sha256}`, ["Range: bytes=2-3"])).toBe(206);
-    expect(await ask(`GET /signer/outbox/${sha256}`, [`Range: bytes=${"0-1,".repeat(100)}2-3`])).toBe(200);
+    expect(await ask(`GET /signer/outbox/${sha256}`, ["Range: bytes=0-1,5-6"])).toBe(200);
   });
 });
 
