@@ -6,6 +6,7 @@ import { quoted } from "../outcome.ts";
 import { clientSocket } from "../service/client-socket.ts";
 import { type Account, findAccount, findGroup, type Group, mayAccess } from "./account.ts";
 import { checkReach } from "./check-files.ts";
+import { pullAccount } from "./check-sources.ts";
 import { checkSshd } from "./check-sshd.ts";
 import { type Finding, note, ok, problem, warning } from "./finding.ts";
 
@@ -39,6 +40,7 @@ export function checkClients(check: ClientCheck): readonly Finding[] {
   const { config, user } = check;
   const clients = [...new Set(config.rules.map(({ client }) => client))];
   const owner = statSync(config.stateDirectory, { throwIfNoEntry: false })?.uid;
+  const pulls = pullAccount(config)?.uid;
   const relays = clients.map((client) => relayOf(config, client, user));
   const named = new Map(relays.flatMap(({ accounts }) => accounts.map((each) => [each.name, each] as const)));
   return [
@@ -55,7 +57,8 @@ export function checkClients(check: ClientCheck): readonly Finding[] {
       : []),
     ...[...named.values()].flatMap((account) => [
       ...checkDistance(check, account, owner),
-      ...checkSshd(account, check.sshdConfig, new Set(clients), "split"),
+      // Into the account of signer pull, which may be in a client's group as well, nobody logs.
+      ...(account.uid === pulls ? [] : checkSshd(account, check.sshdConfig, new Set(clients), "split")),
     ]),
   ];
 }

@@ -14,7 +14,8 @@ export type Area =
   | "rules"
   | "remote log"
   | "sshd"
-  | "sockets";
+  | "sockets"
+  | "sources";
 
 /** It is as it should be. */
 export function ok(area: Area, text: string): Finding {

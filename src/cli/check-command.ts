@@ -5,6 +5,7 @@ import { checkFiles } from "../check/check-files.ts";
 import { checkKeys } from "../check/check-keys.ts";
 import { checkLog } from "../check/check-log.ts";
 import { checkRemoteLogs } from "../check/check-remote-logs.ts";
+import { checkSources } from "../check/check-sources.ts";
 import { checkServiceLogin, checkSshd } from "../check/check-sshd.ts";
 import { type Finding, note, ok, problem } from "../check/finding.ts";
 import type { Config } from "../config/config.ts";
@@ -53,6 +54,7 @@ async function examine(options: CheckOptions): Promise<readonly Finding[]> {
     ...(await checkKeys(config, now)),
     ...checkLog(config, now),
     ...(await checkRemoteLogs(config, config.mode === "split" ? undefined : signs)),
+    ...checkSources(config, now),
     ...(config.mode === "split"
       ? checkSplit(config, options, signs)
       : checkStandalone(config, options, signs, owner)),

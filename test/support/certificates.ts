@@ -16,6 +16,8 @@ export type KeyAlgorithm = "p256" | "ed25519" | "ed448" | "rsa";
 export interface AuthorityOptions {
   /** Of its own key, and of those it issues certificates for; `p256` where left out. */
   readonly algorithm?: KeyAlgorithm;
+  /** How long it lives; 30 where left out. */
+  readonly days?: number;
 }
 
 export interface CertificateOptions {
@@ -54,13 +56,13 @@ const KEYS: Readonly<Record<KeyAlgorithm, readonly string[]>> = {
 
 export async function makeAuthority(
   cleanup: Cleanup,
-  { algorithm = "p256" }: AuthorityOptions = {},
+  { algorithm = "p256", days = 30 }: AuthorityOptions = {},
 ): Promise<CertificateAuthority> {
   const folder = await tempDir(cleanup);
   const file = (name: string) => join(folder, name);
   const ca = { caFile: file("ca.pem"), keyFile: file("ca.key"), crlFile: file("crl.pem") };
   await runOk("openssl", [
-    ...["req", "-x509", ...KEYS[algorithm], "-keyout", ca.keyFile, "-out", ca.caFile, "-days", "30"],
+    ...["req", "-x509", ...KEYS[algorithm], "-keyout", ca.keyFile, "-out", ca.caFile, "-days", `${days}`],
     ...["-subj", "/CN=certificates of a test"],
   ]);
   const config = file("ca.conf");
