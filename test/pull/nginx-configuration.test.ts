@@ -171,6 +171,12 @@ describe("who is let in", () => {
     await expect(ask(notification, [], rsa)).resolves.toBe(400);
   });
 
+  it("is shown a certificate with an Ed25519 or Ed448 key, or none", async () => {
+    const rsa = await authority.issue({ algorithm: "rsa", usage: "server" });
+    const wrong = await startNginx(cleanup, { authority, certificate: rsa });
+    await expect(say("GET / HTTP/1.1\r\n\r\n", enclave, { port: wrong.port })).rejects.toThrow(/alert/i);
+  });
+
   it("gets nothing that a later connection could go on from", async () => {
     const sessions: Buffer[] = [];
     await new Promise<void>((resolve, reject) => {
