@@ -99,7 +99,7 @@ export class Exchange {
   explained(error: unknown): unknown {
     if (this.#question.signal.aborted) return this.#question.signal.reason;
     if (this.#late !== undefined) return this.#late;
-    if (error instanceof Fault || !(error instanceof Error)) return error;
+    if (error instanceof Fault || error instanceof TypeError || !(error instanceof Error)) return error;
     const code = "code" in error ? String(error.code) : "";
     if (code === "HPE_HEADER_OVERFLOW")
       return this.fault(`sends a head of more than ${MAX_HEAD_BYTES} bytes`, error);

@@ -12,9 +12,9 @@ import { type AnnouncedFile, MAX_NOTIFICATION_BYTES } from "../exchange/notifica
 import { type Fault, quoted } from "../outcome.ts";
 import type { Address } from "../request/peer.ts";
 import { type MutualTlsPeer, peerFault, withoutBrackets } from "../transport/mutual-tls-connection.ts";
-import { ownCertificateNote } from "../transport/tls-failure.ts";
 import { type Answer, Exchange, KeptConnection, type Question } from "./https-exchange.ts";
 import type { NotificationAnswer, SourceServer } from "./source-server.ts";
+import { describeUnexpected } from "./unexpected-status.ts";
 
 /** What of a `[[sources]]` the connection needs. */
 export type HttpsSourceSettings = Pick<
@@ -29,7 +29,8 @@ const MAX_REMEMBERED = 64;
 
 /**
  * A repository server over HTTPS (docs/PULL.md): HTTP/1.1 on one connection of mutual TLS 1.3, which is kept between questions.
- * Nothing is read beyond what is expected, no redirect is followed, and an answer that is not one of a server with the shipped configuration is a Fault that says what to look at.
+ * Nothing is read beyond what is expected, no redirect is followed, and an answer that is not one of a server with the shipped
+ * configuration is a Fault that says what to look at.
  */
 export class HttpsSource implements SourceServer {
   readonly #peer: MutualTlsPeer;
@@ -195,42 +196,13 @@ export class HttpsSource implements SourceServer {
   }
 
   #unexpected(answer: Answer): Fault {
-    const { status } = answer;
-    if (status >= 300 && status < 400 && status !== 304) {
-      const location = answer.header("location");
-      const to = location === undefined ? "" : ` to ${quoted(location)}`;
-      return this.#fault(`redirects${to} (${status}), which is not followed`);
-    }
-    const note = ownCertificateNote(this.#peer);
-    if (status === 400 && note === "")
-      return this.#fault(
-        "does not accept this host's certificate (400): it is revoked, of another CA, or not valid by the clock there; nginx's error log says which",
-      );
-    if (status === 400) return this.#fault(`does not accept this host's certificate (400)${note}`);
-    const meaning = MEANINGS[status];
-    return this.#fault(`answers ${status}${meaning === undefined ? "" : `: ${meaning}`}`);
+    return this.#fault(describeUnexpected(answer.status, answer.header("location"), this.#peer));
   }
 
   #fault(what: string, cause?: unknown): Fault {
     return peerFault(this.#peer, what, cause);
   }
 }
-
-const MEANINGS: Readonly<Record<number, string>> = {
-  403: "this host's certificate is not one of those that its configuration names, or nginx may not read the file",
-  404: "there is no such place, or the url's path is another than in nginx's configuration",
-  405: "WebDAV is not configured",
-  408: "it has waited too long for the request",
-  409: "there is no such folder as the inbox",
-  413: "the answer is larger than it takes",
-  421: "it is not configured for this host name",
-  429: "too many requests",
-  500: "nginx cannot write into the inbox, or the disk is full; its error log says why",
-  501: "WebDAV is not configured",
-  502: "this is not the repository server's own nginx, or not its shipped configuration",
-  503: "too many connections, or it is being maintained",
-  507: "the disk is full",
-};
 
 async function ignoreBody(answer: Answer): Promise<void> {
   await answer.read(MAX_IGNORED_BYTES);

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -480,6 +481,32 @@ describe("a request", () => {
       "/signer/log/",
     ])
       expect([path, await ask(`GET ${path}`)]).toEqual([path, 404]);
+  });
+
+  it("of a certificate that has sixteen under way already waits for none of them", async () => {
+    const busy = await authority.issue({ commonName: "enclave-2" });
+    const sockets = await Promise.all(
+      Array.from({ length: 16 }, async () => {
+        const socket = connect({
+          host: "127.0.0.1",
+          port: nginx.port,
+          ca: readFileSync(authority.caFile),
+          cert: readFileSync(busy.certificateFile),
+          key: readFileSync(busy.keyFile),
+        });
+        cleanup.add(() => socket.destroy());
+        socket.on("error", () => undefined);
+        await once(socket, "secureConnect");
+        const part = `/signer/inbox/${digest()}.1.${NONCE}.part`;
+        socket.write(`PUT ${part} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n`);
+        await once(socket, "data"); // it is at work
+        return socket;
+      }),
+    );
+    expect(await ask("GET /signer/outbox/notification", [], busy)).toBe(503);
+    expect(await ask("GET /signer/outbox/notification", [], enclave)).toBe(200);
+    for (const socket of sockets) socket.destroy();
+    await expect.poll(() => ask("GET /signer/outbox/notification", [], busy)).toBe(200);
   });
 
   it("says neither nginx's version nor a name of this machine", async () => {
