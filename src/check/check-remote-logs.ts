@@ -1,5 +1,5 @@
 import { type Stats, statSync } from "node:fs";
-import type { Config, RemoteLogSource, SshRemoteLog, SyslogRemoteLog } from "../config/config.ts";
+import type { Config, LogHostSource, RemoteLogSource, SyslogRemoteLog } from "../config/config.ts";
 import type { Acknowledgement } from "../log/acknowledgements.ts";
 import { Ledger } from "../log/ledger.ts";
 import { Fault } from "../outcome.ts";
@@ -49,6 +49,7 @@ async function checkRemoteLog(
   const keyFindings = source.keyFile === undefined ? [] : checkKeyFile(source.keyFile, owner, account);
   switch (source.kind) {
     case "ssh":
+    case "https":
       return [...keyFindings, await checkLogHost(source, ledger)];
     case "syslog":
       return [...keyFindings, await checkSyslog(source, ledger)];
@@ -89,9 +90,10 @@ function checkKeyFile(
   return findings;
 }
 
-async function checkLogHost(source: SshRemoteLog, ledger: Ledger): Promise<Finding> {
+async function checkLogHost(source: LogHostSource, ledger: Ledger): Promise<Finding> {
   const { LogHost } = await import("../log/remote/log-host.ts");
-  const place = `${source.user}@${source.host}, port ${source.port}`;
+  const place =
+    source.kind === "ssh" ? `${source.user}@${source.host}, port ${source.port}` : `${source.url}/log`;
   let newest: Acknowledgement | undefined;
   try {
     const host = await LogHost.connect(source, ledger.verifier);
@@ -110,12 +112,12 @@ async function checkLogHost(source: SshRemoteLog, ledger: Ledger): Promise<Findi
 }
 
 async function describeCopy(
-  { name, witness }: SshRemoteLog,
+  { name, witness }: LogHostSource,
   newest: Acknowledgement | undefined,
   ledger: Ledger,
 ): Promise<Finding> {
   const { contradictionOf } = await import("../log/remote/contradiction-of.ts");
-  const { acknowledgedBy } = await import("../log/remote/ssh-remote-log.ts");
+  const { acknowledgedBy } = await import("../log/remote/cosigned-remote-log.ts");
   const source = ledger.source();
   try {
     const reason = newest && contradictionOf(name, newest.checkpoint, source);

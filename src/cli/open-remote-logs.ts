@@ -1,7 +1,7 @@
 import type {
   Config,
+  LogHostSource,
   RemoteLogSource,
-  SshRemoteLog as SshSource,
   SyslogRemoteLog as SyslogSource,
 } from "../config/config.ts";
 import type { Journal } from "../journal.ts";
@@ -32,9 +32,10 @@ async function openRemoteLog(
   sender: string | undefined,
 ): Promise<RemoteLog> {
   switch (source.kind) {
-    case "ssh": {
-      const { SshRemoteLog } = await import("../log/remote/ssh-remote-log.ts");
-      return new SshRemoteLog(source, {
+    case "ssh":
+    case "https": {
+      const { CosignedRemoteLog } = await import("../log/remote/cosigned-remote-log.ts");
+      return new CosignedRemoteLog(source, {
         ...options,
         ...(sender && (await logHostVia(sender, source, options))),
       });
@@ -46,7 +47,7 @@ async function openRemoteLog(
   }
 }
 
-async function logHostVia(sender: string, source: SshSource, { ledger }: { readonly ledger: Ledger }) {
+async function logHostVia(sender: string, source: LogHostSource, { ledger }: { readonly ledger: Ledger }) {
   const { LogHost } = await import("../log/remote/log-host.ts");
   const { connectThroughSender } = await import("../sender/through-sender.ts");
   const { name } = source;

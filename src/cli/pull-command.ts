@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import type { Config, PullSource } from "../config/config.ts";
+import { type Config, type PullSource, remoteLogFiles } from "../config/config.ts";
 import { readConfigFile } from "../config/config-file.ts";
 import { ConfigFault } from "../config/parse-config.ts";
 import { NO_JOURNAL, openServiceJournal, type ServiceJournal } from "../journal.ts";
@@ -229,9 +229,7 @@ function signingFence(
   { keys, remoteLogs, stateDirectory, journalFile }: Config,
   { credentialsDirectory }: Environment,
 ): { readonly read: readonly (string | undefined)[]; readonly write: readonly (string | undefined)[] } {
-  const logFiles = remoteLogs.flatMap((log) =>
-    log.kind === "ssh" ? [log.keyFile] : [log.caFile, log.certificateFile, log.keyFile],
-  );
+  const logFiles = remoteLogs.flatMap(remoteLogFiles);
   return {
     read: [...[...keys.values()].map(({ file }) => file), ...logFiles, credentialsDirectory],
     write: [stateDirectory, journalFile && dirname(journalFile)],

@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import { dirname } from "node:path";
-import type { Config } from "../config/config.ts";
+import { type Config, remoteLogFiles } from "../config/config.ts";
 import { readConfigFile } from "../config/config-file.ts";
 import { Fault, quoted } from "../outcome.ts";
 import { Sender } from "../sender/sender.ts";
@@ -76,7 +76,7 @@ function fenceOf(
   { notifyPipe }: Environment,
 ): Fence {
   return {
-    read: [configFile, "/etc/group", ...filesOf(config)],
+    read: [configFile, "/etc/group", ...config.remoteLogs.flatMap(remoteLogFiles)],
     write: [
       ...(place.kind === "path" ? [dirname(place.path)] : []),
       ...(notifyPipe === undefined ? [] : [notifyPipe]),
@@ -95,13 +95,6 @@ function placeOf(
   if (inherited.size > 0)
     throw new Fault("bad-configuration", `expected FileDescriptorName=${SOCKET_NAME} in the socket unit`);
   return { kind: "path", path: socketPath ?? sender.socketPath, group: sender.group };
-}
-
-/** All that connecting reads, beside what the system's libraries do. */
-function filesOf({ remoteLogs }: Pick<Config, "remoteLogs">): readonly string[] {
-  return remoteLogs
-    .flatMap((log) => (log.kind === "ssh" ? [log.keyFile] : [log.caFile, log.certificateFile, log.keyFile]))
-    .filter((file) => file !== undefined);
 }
 
 function stopSignal(): Promise<void> {

@@ -19,7 +19,7 @@ import {
   port,
   text,
 } from "./setting.ts";
-import { pullSchema, sourceSchema } from "./source-settings.ts";
+import { parseProxyUrl, parseSourceUrl, pullSchema, sourceSchema } from "./source-settings.ts";
 
 const size = text('a size such as "64 MiB"', parseSize);
 const duration = text('a duration such as "30 s", "24 h" or "14 days"', parseDuration);
@@ -68,19 +68,37 @@ const remoteTimeout = v.pipe(
   v.maxValue(3_600_000, "expected at most 1 h"),
 );
 
-const sshRemoteLog = v.strictObject({
-  type: v.literal("ssh"),
+const logHost = {
   name: identifier,
-  host: hostName,
-  port: v.optional(port, 22),
-  user: v.optional(accountName, "signer-log"),
-  key: absolutePath,
-  host_key: hostKey,
   witness: text("a witness key NAME+ID+KEY, as signer-log init prints it", (value) =>
     parseNoteKey("cosignature", value),
   ),
   required: v.optional(v.boolean("expected true or false"), true),
   timeout: v.optional(remoteTimeout, "10 s"),
+};
+
+const sshRemoteLog = v.strictObject({
+  type: v.literal("ssh"),
+  ...logHost,
+  host: hostName,
+  port: v.optional(port, 22),
+  user: v.optional(accountName, "signer-log"),
+  key: absolutePath,
+  host_key: hostKey,
+});
+
+const httpsRemoteLog = v.strictObject({
+  type: v.literal("https"),
+  ...logHost,
+  url: text(
+    'an address such as "https://log.example.org:8443/signer", without user, query and fragment',
+    parseSourceUrl,
+  ),
+  ca: absolutePath,
+  crl: v.optional(absolutePath),
+  certificate: absolutePath,
+  key: absolutePath,
+  proxy: v.optional(text('a proxy such as "socks5h://127.0.0.1:9050", of this scheme', parseProxyUrl)),
 });
 
 const syslogRemoteLog = v.strictObject({
@@ -98,7 +116,11 @@ const syslogRemoteLog = v.strictObject({
   timeout: v.optional(remoteTimeout, "10 s"),
 });
 
-const remoteLog = v.variant("type", [sshRemoteLog, syslogRemoteLog], 'expected type = "ssh" or "syslog"');
+const remoteLog = v.variant(
+  "type",
+  [sshRemoteLog, httpsRemoteLog, syslogRemoteLog],
+  'expected type = "ssh", "https" or "syslog"',
+);
 
 export type RawRemoteLog = v.InferOutput<typeof remoteLog>;
 

@@ -110,34 +110,71 @@ export interface KeySource {
 }
 
 /** One `[[remote_log]]`. */
-export type RemoteLogSource = SshRemoteLog | SyslogRemoteLog;
+export type RemoteLogSource = LogHostSource | SyslogRemoteLog;
+
+/** A log host, whatever leads to it: it keeps a copy, and acknowledges. */
+export type LogHostSource = SshRemoteLog | HttpsRemoteLog;
+
+export function isLogHost(source: RemoteLogSource): source is LogHostSource {
+  return source.kind !== "syslog";
+}
+
+/** All files that connecting to it reads. */
+export function remoteLogFiles(source: RemoteLogSource): readonly string[] {
+  if (source.kind === "ssh") return [source.keyFile];
+  const crlFile = source.kind === "https" ? source.crlFile : undefined;
+  const files = [source.caFile, crlFile, source.certificateFile, source.keyFile];
+  return files.filter((file) => file !== undefined);
+}
 
 interface RemoteLogBase {
   readonly name: string;
-  /** DNS name or address. */
-  readonly host: string;
-  readonly port: number;
   /** From the first packet to the last, in ms. */
   readonly timeoutMs: number;
 }
 
-/** A log host whose forced command is `signer-log receive`. */
-export interface SshRemoteLog extends RemoteLogBase {
-  readonly kind: "ssh";
-  readonly user: string;
-  /** Absolute path of an OpenSSH private key without a passphrase. */
-  readonly keyFile: string;
-  /** The one host key that is accepted: the public key blob (RFC 4253 §6.6), and its type. */
-  readonly hostKey: { readonly type: string; readonly blob: Uint8Array };
+interface LogHostBase extends RemoteLogBase {
   /** Who must cosign. */
   readonly witness: WitnessKey;
   /** Whether a signature waits for the acknowledgement. */
   readonly required: boolean;
 }
 
+/** A log host whose forced command is `signer-log receive`. */
+export interface SshRemoteLog extends LogHostBase {
+  readonly kind: "ssh";
+  /** DNS name or address. */
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  /** Absolute path of an OpenSSH private key without a passphrase. */
+  readonly keyFile: string;
+  /** The one host key that is accepted: the public key blob (RFC 4253 §6.6), and its type. */
+  readonly hostKey: { readonly type: string; readonly blob: Uint8Array };
+}
+
+/** A log host whose `signer-log receive --http` is behind a web server, over mutual TLS. Files are absolute paths of PEM. */
+export interface HttpsRemoteLog extends LogHostBase {
+  readonly kind: "https";
+  /** `https://HOST[:PORT][/BASE]`, without a slash at its end: `/log` is put behind it. */
+  readonly url: string;
+  /** The site's own CA, which alone is trusted. */
+  readonly caFile: string;
+  /** Certificates that it has revoked; undefined: none. */
+  readonly crlFile: string | undefined;
+  /** The certificate and key that this host shows. */
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  /** `socks5h://HOST:PORT`, which also looks the log host's name up; undefined: none. */
+  readonly proxy: string | undefined;
+}
+
 /** A collector that takes syslog over TLS (RFC 5425). It acknowledges nothing. */
 export interface SyslogRemoteLog extends RemoteLogBase {
   readonly kind: "syslog";
+  /** DNS name or address. */
+  readonly host: string;
+  readonly port: number;
   /** Absolute path of the CA certificates that alone are trusted, PEM. */
   readonly caFile: string;
   /** Absolute paths of the certificate and key that this host shows, PEM; both or none. */

@@ -156,19 +156,28 @@ function serviceProblems(raw: Record<string, unknown>): string[] {
 }
 
 function makeRemoteLog(raw: RawRemoteLog): RemoteLogSource {
-  const { name, host, port, timeout: timeoutMs } = raw;
-  const base = { name, host, port, timeoutMs };
-  if (raw.type === "syslog") {
-    return {
-      kind: "syslog",
-      ...base,
-      caFile: raw.ca,
-      certificateFile: raw.certificate,
-      keyFile: raw.key,
-    };
+  const { name, timeout: timeoutMs } = raw;
+  switch (raw.type) {
+    case "ssh": {
+      const { host, port, user, key: keyFile, host_key: hostKey, witness, required } = raw;
+      return { kind: "ssh", name, host, port, timeoutMs, user, keyFile, hostKey, witness, required };
+    }
+    case "https": {
+      const { url, proxy, witness, required } = raw;
+      const files = {
+        caFile: raw.ca,
+        crlFile: raw.crl,
+        certificateFile: raw.certificate,
+        keyFile: raw.key,
+      };
+      return { kind: "https", name, url, proxy, timeoutMs, ...files, witness, required };
+    }
+    case "syslog": {
+      const { host, port } = raw;
+      const files = { caFile: raw.ca, certificateFile: raw.certificate, keyFile: raw.key };
+      return { kind: "syslog", name, host, port, timeoutMs, ...files };
+    }
   }
-  const { user, key: keyFile, host_key: hostKey, witness, required } = raw;
-  return { kind: "ssh", ...base, user, keyFile, hostKey, witness, required };
 }
 
 function makeService(raw: RawService): ServiceSettings {

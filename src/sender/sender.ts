@@ -1,5 +1,12 @@
 import type { Server, Socket } from "node:net";
-import type { Config, RemoteLogSource, SshRemoteLog, SyslogRemoteLog } from "../config/config.ts";
+import {
+  type Config,
+  isLogHost,
+  type LogHostSource,
+  type RemoteLogSource,
+  type SyslogRemoteLog,
+} from "../config/config.ts";
+import { connectTo } from "../log/remote/connect.ts";
 import { noAnswer } from "../log/remote/remote-log-fault.ts";
 import { Fault, quoted } from "../outcome.ts";
 import { passThrough } from "./pass-through.ts";
@@ -89,7 +96,7 @@ export class Sender {
     this.#open.set(name, open + 1);
     this.#idle.delete(socket);
     try {
-      if (source.kind === "ssh") await this.#passToLogHost(socket, source);
+      if (isLogHost(source)) await this.#passToLogHost(socket, source);
       else await this.#passToCollector(socket, source);
     } catch (error) {
       const fault = error instanceof Fault ? error : noAnswer(name, "an unexpected error", error);
@@ -140,14 +147,13 @@ export class Sender {
     socket.once("close", () => clearTimeout(timer));
   }
 
-  async #passToLogHost(socket: Socket, source: SshRemoteLog): Promise<void> {
-    const { connectSsh } = await import("../log/remote/ssh-connection.ts");
+  async #passToLogHost(socket: Socket, source: LogHostSource): Promise<void> {
     const { name, timeoutMs } = source;
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(noAnswer(name, "timed out")), timeoutMs);
     // A login that has begun comes to its end, whoever has gone meanwhile: sshd holds it against this host otherwise.
     const attempt = AbortSignal.any([late.signal, this.#end.signal]);
-    const connection = await connectSsh(source, attempt).finally(() => clearTimeout(timer));
+    const connection = await connectTo(source, attempt).finally(() => clearTimeout(timer));
     const { broken, stream } = connection;
     const giveUp = () => stream.destroy();
     broken.addEventListener("abort", giveUp, { once: true });

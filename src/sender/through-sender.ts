@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 import type { SyslogRemoteLog as SyslogSource } from "../config/config.ts";
 import type { CollectorConnection } from "../log/remote/collector-connection.ts";
+import type { Connection } from "../log/remote/connection.ts";
 import { noAnswer } from "../log/remote/remote-log-fault.ts";
-import type { Connection } from "../log/remote/ssh-connection.ts";
 import type { Fault } from "../outcome.ts";
 import { notSender, openThroughSender, readSenderLine, senderFault } from "./open-through-sender.ts";
 import type { SenderLine } from "./sender-message.ts";

@@ -1,5 +1,5 @@
 import type { ArtefactType } from "../artefact/artefact.ts";
-import type { Config, Mode, RemoteLogSource } from "../config/config.ts";
+import { type Config, isLogHost, type Mode, type RemoteLogSource } from "../config/config.ts";
 import type { KeyFacts } from "../keys/signing-key.ts";
 import type { Acknowledgement } from "../log/acknowledgements.ts";
 import { refuseHalted } from "../log/halt.ts";
@@ -166,7 +166,7 @@ function remoteLogState(
 ): RemoteLogState {
   const base = {
     name: source.name,
-    required: source.kind === "ssh" && source.required,
+    required: isLogHost(source) && source.required,
     connected: connection?.connected,
     failure: connection?.failure,
   };
@@ -176,7 +176,7 @@ function remoteLogState(
 }
 
 function acknowledgedBy(source: RemoteLogSource, log: LogView): number {
-  if (source.kind === "syslog") return log.forwardedSize(source.name);
+  if (!isLogHost(source)) return log.forwardedSize(source.name);
   const wanted = encodeVerifierKey(source.witness);
   const found = log.acknowledgements().find(({ witness }) => encodeVerifierKey(witness) === wanted);
   return found?.checkpoint.size ?? 0;

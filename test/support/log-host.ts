@@ -13,7 +13,7 @@ import {
   type ReceiverMessage,
 } from "../../src/log/remote/message.ts";
 import { readMessages } from "../../src/log/remote/message-stream.ts";
-import type { Connection } from "../../src/log/remote/ssh-connection.ts";
+import type { Connection } from "../../src/log/remote/connection.ts";
 import { encodeVerifierKey, type NoteSigner, noteKey, type VerifierKey } from "../../src/log/signed-note.ts";
 import { treeOf } from "../log/memory-tree.ts";
 

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import type {
   Config,
+  LogHostSource,
   RemoteLogSource,
-  SshRemoteLog as SshSource,
   SyslogRemoteLog as SyslogSource,
 } from "../../config/config.ts";
 import { readConfigFile } from "../../config/config-file.ts";
@@ -65,6 +65,7 @@ async function pushCommand({ where, output }: LogTools): Promise<Refusal | undef
 async function push(source: RemoteLogSource, size: number, config: Config, ledger: Ledger): Promise<Pushed> {
   switch (source.kind) {
     case "ssh":
+    case "https":
       return await pushToLogHost(source, size, config, ledger);
     case "syslog":
       return await pushToCollector(source, size, ledger);
@@ -72,15 +73,15 @@ async function push(source: RemoteLogSource, size: number, config: Config, ledge
 }
 
 async function pushToLogHost(
-  source: SshSource,
+  source: LogHostSource,
   size: number,
   config: Config,
   ledger: Ledger,
 ): Promise<Pushed> {
-  const { acknowledgedBy, SshRemoteLog } = await import("../../log/remote/ssh-remote-log.ts");
+  const { acknowledgedBy, CosignedRemoteLog } = await import("../../log/remote/cosigned-remote-log.ts");
   const { stateDirectory } = config;
   const journal = await openJournal(config.journalFile);
-  const log = new SshRemoteLog(source, { ledger, stateDirectory, journal });
+  const log = new CosignedRemoteLog(source, { ledger, stateDirectory, journal });
   const fault = await faultOf(log.catchUp(size));
   await log.close();
   const newest = log.acknowledged ?? acknowledgedBy(source.witness, ledger);

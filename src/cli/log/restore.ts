@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import type { Config, SshRemoteLog } from "../../config/config.ts";
+import { type Config, isLogHost, type LogHostSource } from "../../config/config.ts";
 import { readConfigFile } from "../../config/config-file.ts";
 import { TOLERATED_LAG_MS } from "../../log/log-clock.ts";
 import { type HeldCopy, openCopyDirectory } from "../../log/restore/held-copy.ts";
@@ -28,7 +28,10 @@ export function addRestoreCommand(program: Command, tools: LogTools): void {
   program
     .command("restore")
     .description("on a signing host: put the log back as a copy has it")
-    .option("--from <remote>", "name of a [[remote_log]] of type ssh: the copy that its log host has")
+    .option(
+      "--from <remote>",
+      "name of a [[remote_log]] of type ssh or https: the copy that its log host has",
+    )
     .option("--copy <directory>", "a copy in a folder of this machine")
     .option(
       "--witness <key>",
@@ -110,9 +113,7 @@ function chooseCopy(
   }
   const given = witness === undefined ? undefined : readWitnessKeyOption("--witness", witness);
   if (isRefusal(given)) return given;
-  const configured = config.remoteLogs
-    .filter((remote) => remote.kind === "ssh")
-    .map((remote) => remote.witness);
+  const configured = config.remoteLogs.filter(isLogHost).map((remote) => remote.witness);
   const witnesses = given === undefined ? configured : [given];
   if (witnesses.length === 0)
     return refusal(
@@ -124,14 +125,12 @@ function chooseCopy(
 
 /** The copy on a log host, where no other one has more of the log. */
 async function openNewest(
-  host: SshRemoteLog,
+  host: LogHostSource,
   { remoteLogs }: Config,
   verifier: VerifierKey,
   onSilent: (name: string) => void,
 ): Promise<HeldCopy> {
-  const others = remoteLogs
-    .filter((remote) => remote.kind === "ssh")
-    .filter(({ name }) => name !== host.name);
+  const others = remoteLogs.filter(isLogHost).filter(({ name }) => name !== host.name);
   const asked = await askOthers(others, verifier);
   const copy = await openLogHostCopy(host, verifier);
   const ahead = asked.find(({ size }) => size !== undefined && size > copy.size);

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Config } from "../../config/config.ts";
+import { type Config, isLogHost } from "../../config/config.ts";
 import { readConfigFile } from "../../config/config-file.ts";
 import { readAcknowledgements } from "../../log/acknowledgements.ts";
 import { ledgerQueries } from "../../log/ledger-queries.ts";
@@ -115,7 +115,7 @@ function acknowledged(reader: LogReader, config: Config | undefined): readonly A
   const found = readAcknowledgements(reader.database, verifier);
   const known = new Set(found.map(({ witness }) => encodeVerifierKey(witness)));
   const silent = (config?.remoteLogs ?? []).flatMap((log) =>
-    log.kind === "ssh" && !known.has(encodeVerifierKey(log.witness)) ? [log.witness] : [],
+    isLogHost(log) && !known.has(encodeVerifierKey(log.witness)) ? [log.witness] : [],
   );
   return [
     ...found.map(({ witness, checkpoint: { size }, cosignedAt }) => ({

@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { Fault, quoted } from "../../outcome.ts";
+import type { Connection } from "./connection.ts";
 import { encodeMessage, type Message, type SenderMessage } from "./message.ts";
 import { readMessages } from "./message-stream.ts";
 import { noAnswer, OtherSideSaid, wrongAnswer } from "./remote-log-fault.ts";
-import type { Connection } from "./ssh-connection.ts";
 
 /** Of whom it is with. */
 export interface ConversationOptions {

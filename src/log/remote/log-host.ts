@@ -1,14 +1,15 @@
-import type { SshRemoteLog } from "../../config/config.ts";
+import type { LogHostSource } from "../../config/config.ts";
 import { Fault, quoted } from "../../outcome.ts";
 import { type Acknowledgement, openAcknowledgement } from "../acknowledgements.ts";
 import type { WitnessKey } from "../cosignature.ts";
 import type { StoredEntry } from "../log-source.ts";
 import { decodeBase64, encodeVerifierKey, type VerifierKey } from "../signed-note.ts";
+import { connectTo } from "./connect.ts";
+import type { Connection } from "./connection.ts";
 import { Conversation } from "./conversation.ts";
 import { entryMessages, readEntry } from "./entry-messages.ts";
 import { MAX_ENTRIES_PER_MESSAGE, type Message, PROTOCOL_VERSION, type SenderMessage } from "./message.ts";
 import { noAnswer, wrongAnswer } from "./remote-log-fault.ts";
-import { type Connection, connectSsh } from "./ssh-connection.ts";
 
 /** What a log host is expected to be. */
 export interface ExpectedLogHost {
@@ -62,13 +63,13 @@ export class LogHost {
    * @param verifier the key of the log that its copy is expected to be of
    * @param signal gives up when it aborts, also later on; its reason MUST be a Fault
    */
-  static async connect(remote: SshRemoteLog, verifier: VerifierKey, signal?: AbortSignal): Promise<LogHost> {
+  static async connect(remote: LogHostSource, verifier: VerifierKey, signal?: AbortSignal): Promise<LogHost> {
     const { name, witness, timeoutMs } = remote;
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(noAnswer(name, "timed out")), timeoutMs);
     try {
       const any = AbortSignal.any(signal === undefined ? [deadline.signal] : [deadline.signal, signal]);
-      return await LogHost.over(await connectSsh(remote, any), { name, verifier, witness, timeoutMs });
+      return await LogHost.over(await connectTo(remote, any), { name, verifier, witness, timeoutMs });
     } finally {
       clearTimeout(timer);
     }

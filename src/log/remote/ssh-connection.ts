@@ -1,24 +1,12 @@
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import type { Client, ClientChannel, ConnectConfig } from "ssh2";
 import type { SshRemoteLog } from "../../config/config.ts";
 import { type Fault, quoted } from "../../outcome.ts";
 import { sshAlgorithms } from "../../transport/ssh-algorithms.ts";
 import { sshFailure } from "../../transport/ssh-failure.ts";
+import type { Connection } from "./connection.ts";
 import { noAnswer } from "./remote-log-fault.ts";
-
-/** A byte stream to the other side of a remote log, whatever carries it. */
-export interface Connection {
-  /** Ends where the other side ends it. */
-  readonly stream: Duplex;
-  /** Aborts where the connection breaks; its reason is a Fault. */
-  readonly broken: AbortSignal;
-  /** What the other side wrote beside the stream, quoted and cut; undefined for nothing. */
-  said(): string | undefined;
-  /** Ends it; nothing of it keeps the process alive from then on. */
-  close(): void;
-}
 
 /** What is asked for; the forced command takes its place, and nothing else may run. */
 const COMMAND = "receive";

@@ -1,4 +1,4 @@
-import type { SshRemoteLog } from "../../config/config.ts";
+import type { LogHostSource } from "../../config/config.ts";
 import { Fault } from "../../outcome.ts";
 import { LogHost } from "../remote/log-host.ts";
 import type { VerifierKey } from "../signed-note.ts";
@@ -15,13 +15,13 @@ export interface OtherLogHost {
  * not answer holds nothing up.
  */
 export async function askOthers(
-  others: readonly SshRemoteLog[],
+  others: readonly LogHostSource[],
   verifier: VerifierKey,
 ): Promise<readonly OtherLogHost[]> {
   return await Promise.all(others.map((other) => ask(other, verifier)));
 }
 
-async function ask(remote: SshRemoteLog, verifier: VerifierKey): Promise<OtherLogHost> {
+async function ask(remote: LogHostSource, verifier: VerifierKey): Promise<OtherLogHost> {
   const { name } = remote;
   try {
     const host = await LogHost.connect(remote, verifier);

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { SshRemoteLog as SshRemoteLogSource } from "../../../src/config/config.ts";
+import type { SshRemoteLog as SshSource } from "../../../src/config/config.ts";
 import { type Journal, NO_JOURNAL } from "../../../src/journal.ts";
 import { cosign } from "../../../src/log/cosignature.ts";
 import { haltReason } from "../../../src/log/halt.ts";
 import type { RecordedSignature } from "../../../src/log/ledger.ts";
 import { readLogKey } from "../../../src/log/log-key.ts";
+import { CosignedRemoteLog } from "../../../src/log/remote/cosigned-remote-log.ts";
 import { LogHost } from "../../../src/log/remote/log-host.ts";
 import { noAnswer } from "../../../src/log/remote/remote-log-fault.ts";
 import { RemoteLogs } from "../../../src/log/remote/remote-logs.ts";
-import { SshRemoteLog } from "../../../src/log/remote/ssh-remote-log.ts";
 import { Fault } from "../../../src/outcome.ts";
 import { FakeLogHost, forgedCheckpoint } from "../../support/log-host.ts";
 import { at, freshLedger, ORIGIN, sign } from "../fixture.ts";
@@ -28,8 +28,8 @@ async function scene(wanted: Wanted = {}) {
   const { ledger, directory } = freshLedger();
   const fake = new FakeLogHost(ledger.verifier);
   const place = { isDown: false, attempts: 0, beforeConnecting: async () => {} };
-  const source = { name: "loghost", required, timeoutMs, witness: fake.witnessKey } as SshRemoteLogSource;
-  const log = new SshRemoteLog(source, {
+  const source = { name: "loghost", required, timeoutMs, witness: fake.witnessKey } as SshSource;
+  const log = new CosignedRemoteLog(source, {
     ledger,
     stateDirectory: directory,
     journal,

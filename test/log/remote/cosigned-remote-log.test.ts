@@ -2,17 +2,20 @@ import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { accept } from "../../../src/accept.ts";
-import type { SshRemoteLog as SshRemoteLogSource } from "../../../src/config/config.ts";
+import type { SshRemoteLog as SshSource } from "../../../src/config/config.ts";
 import { type Journal, NO_JOURNAL } from "../../../src/journal.ts";
 import { cosign } from "../../../src/log/cosignature.ts";
 import { haltReason } from "../../../src/log/halt.ts";
 import { Ledger } from "../../../src/log/ledger.ts";
 import { readLogKey } from "../../../src/log/log-key.ts";
+import {
+  CosignedRemoteLog,
+  type CosignedRemoteLogOptions,
+} from "../../../src/log/remote/cosigned-remote-log.ts";
 import { LogHost } from "../../../src/log/remote/log-host.ts";
 import type { Message } from "../../../src/log/remote/message.ts";
 import { noAnswer } from "../../../src/log/remote/remote-log-fault.ts";
 import { RemoteLogs } from "../../../src/log/remote/remote-logs.ts";
-import { SshRemoteLog, type SshRemoteLogOptions } from "../../../src/log/remote/ssh-remote-log.ts";
 import { Fault } from "../../../src/outcome.ts";
 import { parseAddress } from "../../../src/request/peer.ts";
 import { type HostInProcess, makeHost } from "../../sign/fixture.ts";
@@ -30,7 +33,7 @@ const bytes = buildDatabase({ packages: 1, kind: "db" });
 /** One signature for ever, as far as these tests go. */
 const ONCE = rule({ id: "once", type: "db", limits: ["1 per 90 days"] });
 
-interface Wanted extends Partial<SshRemoteLogOptions> {
+interface Wanted extends Partial<CosignedRemoteLogOptions> {
   readonly required?: boolean;
   readonly timeoutMs?: number;
   /** Nothing answers at its address. */
@@ -49,8 +52,8 @@ async function makeHosts(count = 1) {
   /** One request's view of a log host. */
   const remoteLog = (to: FakeLogHost, wanted: Wanted = {}) => {
     const { required = true, timeoutMs = 5000, down = false } = wanted;
-    const source = { name: "loghost", required, timeoutMs, witness: to.witnessKey } as SshRemoteLogSource;
-    return new SshRemoteLog(source, {
+    const source = { name: "loghost", required, timeoutMs, witness: to.witnessKey } as SshSource;
+    return new CosignedRemoteLog(source, {
       ledger,
       stateDirectory: host.stateDirectory,
       journal: NO_JOURNAL,
@@ -65,7 +68,7 @@ async function makeHosts(count = 1) {
     });
   };
   /** A request that waits for these remote logs; in one word how it ended. */
-  const request = async (logs: readonly SshRemoteLog[], source = Readable.from([bytes])) => {
+  const request = async (logs: readonly CosignedRemoteLog[], source = Readable.from([bytes])) => {
     const remoteLogs = new RemoteLogs(logs, NO_JOURNAL);
     const address = parseAddress("192.0.2.10");
     const call = { client: "repos", command: NAME, peer: address && { address, sshKey: undefined } };

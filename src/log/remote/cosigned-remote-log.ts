@@ -1,4 +1,4 @@
-import type { SshRemoteLog as SshRemoteLogSource } from "../../config/config.ts";
+import type { LogHostSource } from "../../config/config.ts";
 import type { Journal } from "../../journal.ts";
 import { Fault } from "../../outcome.ts";
 import type { Acknowledgement } from "../acknowledgements.ts";
@@ -16,24 +16,24 @@ import { noAnswer } from "./remote-log-fault.ts";
 import type { RemoteLog } from "./remote-logs.ts";
 import { type Patience, WaitingDeliveries } from "./waiting-deliveries.ts";
 
-export interface SshRemoteLogOptions {
+export interface CosignedRemoteLogOptions {
   readonly ledger: Pick<Ledger, "verifier" | "source" | "acknowledge" | "acknowledgements">;
   /** Of the ledger: where the mark is put that stops signing. */
   readonly stateDirectory: string;
   readonly journal: Journal;
-  /** Connects; left out: over SSH. Faults `remote-log-unavailable`. */
+  /** Connects; left out: as the source says. Faults `remote-log-unavailable`. */
   readonly connect?: (signal: AbortSignal) => Promise<LogHost>;
 }
 
 /**
- * A remote log of type `ssh`: a log host that keeps a copy of the log, and acknowledges what it has with its cosignature. Many
+ * A remote log of type `ssh` or `https`: a log host that keeps a copy of the log, and acknowledges what it has with its cosignature. Many
  * requests may use one at once, for as long as the process lives.
  */
-export class SshRemoteLog implements RemoteLog {
+export class CosignedRemoteLog implements RemoteLog {
   readonly name: string;
   readonly required: boolean;
-  readonly #source: SshRemoteLogSource;
-  readonly #options: SshRemoteLogOptions;
+  readonly #source: LogHostSource;
+  readonly #options: CosignedRemoteLogOptions;
   readonly #host: KeptLogHost;
   readonly #deliveries = new WaitingDeliveries(async (begin) => {
     if (this.#contradiction !== undefined) throw this.#contradiction;
@@ -47,7 +47,7 @@ export class SshRemoteLog implements RemoteLog {
   #isStoring = false;
   #stored = 0;
 
-  constructor(source: SshRemoteLogSource, options: SshRemoteLogOptions) {
+  constructor(source: LogHostSource, options: CosignedRemoteLogOptions) {
     const { name, required, timeoutMs } = source;
     this.name = name;
     this.required = required;
