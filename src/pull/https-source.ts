@@ -131,12 +131,15 @@ export class HttpsSource implements SourceServer {
       await ignoreBody(answer);
     });
     const move = { Destination: `${this.#base}/inbox/${answerName(request, kind)}`, Overwrite: "F" };
-    return this.#ask("MOVE", part, { headers: move, signal }).run(async (answer) => {
-      const { status } = answer;
-      if (status !== 201 && status !== 204 && status !== 412) throw this.#unexpected(answer);
+    const status = await this.#ask("MOVE", part, { headers: move, signal }).run(async (answer) => {
+      const isBusy = answer.status === 503; // somebody else's MOVE to the same name, at this moment
+      if (!isBusy && ![201, 204, 412].includes(answer.status)) throw this.#unexpected(answer);
       await ignoreBody(answer);
-      return status === 412 ? "taken" : "uploaded";
+      return answer.status;
     });
+    if (status === 201 || status === 204) return "uploaded";
+    if (status === 412 || (await this.answered(request, signal)) !== undefined) return "taken";
+    throw this.#fault(describeUnexpected(status, undefined, this.#peer));
   }
 
   #ask(

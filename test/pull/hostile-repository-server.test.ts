@@ -416,6 +416,21 @@ describe("an answer that is none", () => {
   });
 });
 
+describe("an upload whose place somebody else is just taking", () => {
+  it.each([
+    ["is one that is taken, where the other's is there", "200 OK"],
+    ["is a Fault, where it is not", "404 Not Found"],
+  ])("%s", async (_, there) => {
+    const { source } = await against(({ head }) => {
+      if (head.startsWith("PUT")) return empty("201 Created");
+      return head.startsWith("MOVE") ? empty("503 Busy") : `HTTP/1.1 ${there}\r\nContent-Length: 3\r\n\r\n`;
+    });
+    const upload = source.upload(FILE, "sig", Buffer.from("x"), NEVER);
+    if (there.startsWith("200")) expect(await upload).toBe("taken");
+    else expect(await reasonOf(upload)).toBe("answers 503: too many connections, or it is being maintained");
+  });
+});
+
 describe("a connection that is kept", () => {
   it("and that the server has given up is replaced without a word", async () => {
     const { source, there } = await against(({ socket, connection, question }) => {

@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { copyFile, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { answerName } from "../../src/exchange/answer.ts";
 import type { HttpsSource } from "../../src/pull/https-source.ts";
 import { type CertificateAuthority, type CertificateFiles, makeAuthority } from "../support/certificates.ts";
 import { Cleanup } from "../support/cleanup.ts";
@@ -210,15 +211,18 @@ describe("an answer", () => {
     expect(answers).toEqual([["3.refused", "first"]]);
   });
 
-  it("of one of many that come at once is the one that stays", async () => {
-    const asked = request();
-    const uploads = Array.from({ length: 8 }, (_, index) =>
-      source().upload(asked, "sig", Buffer.from(`answer ${index}`), NEVER),
-    );
-    const outcomes = await Promise.all(uploads);
-    expect(outcomes.filter((outcome) => outcome === "uploaded")).toHaveLength(1);
-    const [, content] = (await inboxOf(asked.sha256)).find(([name]) => name === "3.sig") ?? [];
-    expect(content).toBe(`answer ${outcomes.indexOf("uploaded")}`);
+  it("of one of many that come at once is the one that stays, also where nginx has several workers", async () => {
+    const busy = await startNginx(cleanup, { authority, workers: 4 });
+    const sources = Array.from({ length: 8 }, () => source({}, busy));
+    for (let round = 0; round < 20; round += 1) {
+      const asked = request();
+      const outcomes = await Promise.all(
+        sources.map((each, index) => each.upload(asked, "sig", Buffer.from(`answer ${index}`), NEVER)),
+      );
+      expect(outcomes.filter((outcome) => outcome === "uploaded")).toHaveLength(1);
+      const content = await readFile(join(busy.inbox, answerName(asked, "sig")), "latin1");
+      expect(content).toBe(`answer ${outcomes.indexOf("uploaded")}`);
+    }
   });
 
   it.each([

@@ -13,7 +13,8 @@ const SHIPPED = join(import.meta.dirname, "../../contrib/nginx");
 
 export interface NginxOptions {
   /** Whose certificates it accepts, with its list of revoked ones. */
-  readonly authority: CertificateAuthority;
+  readonly authority: Pick<CertificateAuthority, "caFile" | "crlFile"> &
+    Partial<Pick<CertificateAuthority, "issue">>;
   /** The server's own; one of the authority's, for localhost and 127.0.0.1, where left out. */
   readonly certificate?: CertificateFiles;
   /** With `outbox` and `inbox` in it, which nginx's workers can read and write; a new one where left out. */
@@ -28,6 +29,8 @@ export interface NginxOptions {
   readonly address?: string;
   /** Of the workers, where the test is root; `www-data` where left out. */
   readonly user?: string;
+  /** Number of its workers; 1 where left out. */
+  readonly workers?: number;
   /** The last word about the configuration: the site's file, all names and paths replaced. */
   readonly edit?: (site: string) => string;
   /** Further files, by their path beside the site's, and what they hold. */
@@ -70,7 +73,7 @@ export interface Nginx {
 
 /** Starts it, as a child in the foreground; `cleanup` ends it. */
 export async function startNginx(cleanup: Cleanup, options: NginxOptions): Promise<Nginx> {
-  const { authority, address = "127.0.0.1", user = "www-data" } = options;
+  const { authority, address = "127.0.0.1", user = "www-data", workers = 1 } = options;
   const isRoot = userInfo().uid === 0;
   const configuration = await tempDir(cleanup);
   const file = (name: string) => join(configuration, name);
@@ -79,7 +82,8 @@ export async function startNginx(cleanup: Cleanup, options: NginxOptions): Promi
   await mkdir(file("temp"));
   for (const [name, content] of Object.entries(options.files ?? {})) await writeFile(file(name), content);
   const folder = options.folder ?? (await makeFolder(cleanup, isRoot ? user : undefined));
-  const certificate = options.certificate ?? (await authority.issue({ usage: "server" }));
+  const certificate = options.certificate ?? (await authority.issue?.({ usage: "server" }));
+  if (certificate === undefined) throw new Error("expected the server's certificate, or who issues one");
   const path = [process.env["PATH"], "/usr/sbin"].join(delimiter);
   const program = (await runOk("/bin/sh", ["-c", "command -v nginx"], { env: { PATH: path } }))
     .toString()
@@ -105,7 +109,10 @@ export async function startNginx(cleanup: Cleanup, options: NginxOptions): Promi
       ["#include signer/log.conf", `${options.logSocket === undefined ? "#" : ""}include signer/log.conf`],
     ]);
     await writeFile(file("signer.conf"), options.edit?.(site) ?? site);
-    await writeFile(file("nginx.conf"), mainConfiguration(configuration, isRoot ? user : undefined));
+    await writeFile(
+      file("nginx.conf"),
+      mainConfiguration(configuration, { user: isRoot ? user : undefined, workers }),
+    );
     await writeFile(file("error.log"), "");
     server = spawn(program, ["-c", file("nginx.conf"), "-e", file("error.log")], { stdio: "ignore" });
     return isListening(server, address, port);
@@ -171,13 +178,16 @@ function names(distinguished: readonly string[] = ["CN=enclave"]): string {
   return distinguished.map((name) => `"${name}" yes;`).join(" ");
 }
 
-function mainConfiguration(folder: string, user: string | undefined): string {
+function mainConfiguration(
+  folder: string,
+  { user, workers }: { readonly user: string | undefined; readonly workers: number },
+): string {
   const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `  ${kind}_temp_path ${join(folder, "temp", kind)};`)
     .join("\n");
   return `daemon off;
 ${user === undefined ? "" : `user ${user};`}
-worker_processes 1;
+worker_processes ${workers};
 pid ${join(folder, "nginx.pid")};
 error_log ${join(folder, "error.log")} notice;
 events { worker_connections 256; }
