@@ -4,13 +4,15 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, globSync } from "node:fs";
 import { appendFile, copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { CertificateFiles } from "../test/support/certificates.ts";
 import { Cleanup } from "../test/support/cleanup.ts";
 import { makeImage } from "../test/support/image.ts";
+import { startNginx } from "../test/support/nginx.ts";
 import { makePackage } from "../test/support/packages.ts";
 import { makePacmanClient, type PacmanClient } from "../test/support/pacman.ts";
 import { type Ended, runOk } from "../test/support/run.ts";
@@ -78,6 +80,7 @@ async function tell(): Promise<void> {
   await discoverForgery(host);
   await comeBackFromYesterday(host, repo);
   await putKeyOutOfReach(host, repo);
+  await fetchWork(host, repo, pacman);
 }
 
 async function makeHost(): Promise<Machine> {
@@ -417,7 +420,70 @@ async function putKeyOutOfReach(host: Machine, repo: Machine): Promise<void> {
   await story.run(host.sh("signer status"), { prints: "repos" });
 }
 
-/** A service in the background, as long as the story lasts; there when its socket is. */
+async function fetchWork(host: Machine, repo: Machine, pacman: PacmanClient): Promise<void> {
+  story.step(
+    "The other way round",
+    `A signing host into which nothing may be let opens no port: signer pull asks the repository server whether there is work, over
+    TLS 1.3 with certificates on both sides, and uploads the signature. signer ca makes the certificates; nginx on the
+    repository server, with contrib/nginx, lets in this one host. What is announced there is signed with an SSH key.`,
+  );
+  const made = { show: (lines: readonly string[]) => lines.filter((line) => line.startsWith("made")) };
+  await story.run(host.sh("signer ca init ~/ca"), made);
+  await story.run(host.sh("signer ca issue ~/ca server 127.0.0.1"), made);
+  await story.run(host.sh("signer ca issue ~/ca client enclave"), made);
+  const [server, enclave] = [issued(host, "server"), issued(host, "enclave")];
+  await repo.sh("ssh-keygen -q -t ed25519 -N '' -C notifications -f ~/notification").run();
+  const authority = { caFile: join(host.home, "ca", "ca.pem"), crlFile: join(host.home, "ca", "crl.pem") };
+  const nginx = await startNginx(cleanup, { authority, certificate: server });
+  await mkdir(join(nginx.folder, "requests"), { mode: 0o700 });
+
+  const settings = [
+    'via = "pull"',
+    `public_key = "${join(repo.home, "repo.asc")}"`,
+    `pull = { folder = "${nginx.folder}", key = "${join(repo.home, "notification")}" }`,
+  ];
+  await writeFile(join(repo.home, "client.toml"), `${settings.join("\n")}\n`);
+  const state = join(host.home, "pull");
+  await mkdir(state, { mode: 0o700 });
+  const publicKey = (await readFile(join(repo.home, "notification.pub"), "utf8")).trim();
+  const source = [
+    `pull = { state = "${state}" }`,
+    "[[sources]]",
+    'name = "repos"',
+    `url = "${nginx.url}"`,
+    'client = "repos"',
+    `ca = "${authority.caFile}"`,
+    `certificate = "${enclave.certificateFile}"`,
+    `key = "${enclave.keyFile}"`,
+    `notification_key = "${publicKey}"`,
+    'poll = "1 s"',
+  ];
+  const file = join(host.home, "signer.toml");
+  const [first = "", ...rest] = source;
+  await writeFile(file, `${first}\n${await readFile(file, "utf8")}\n${rest.join("\n")}\n`);
+  story.quote(rest.map((line) => line.replace(host.home, "~").replace(/AAAA[^ "]*/, "AAAA…")));
+  await story.run(startService(host, "pull", join(state, "repos.db")));
+
+  await makePackage(repo.home, "plum");
+  await story.run(repo.sh("signer-repo-add demo.db.tar.gz plum-1.0-1-any.pkg.tar.zst"), {
+    show: (lines) => lines.filter((line) => line.includes("package")),
+    prints: "plum",
+  });
+  await story.run(user("pacman -Sy", () => pacman.sync()));
+  await story.run(
+    user("pacman -Sl demo", () => pacman.run(["-Sl", "demo"])),
+    { prints: "demo plum 1.0-1" },
+  );
+  await story.run(host.sh("signer-log list --limit 2"), { prints: "demo.files.tar.gz" });
+}
+
+/** Where signer ca put a certificate: in a folder that has its serial number. */
+function issued(host: Machine, name: "server" | "enclave"): CertificateFiles {
+  const [certificateFile = ""] = globSync(join(host.home, "ca", "*", `${name}.pem`));
+  return { certificateFile, keyFile: certificateFile.replace(/\.pem$/, ".key") };
+}
+
+/** A service in the background, as long as the story lasts; there when its socket, or another file of its own, is. */
 function startService(host: Machine, command: string, socket: string): Command {
   const run = async (): Promise<Ended> => {
     const service = spawn("/bin/sh", ["-c", `exec signer ${command}`], {

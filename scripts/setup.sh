@@ -36,7 +36,7 @@ strace    strace                  test
 busybox   busybox                 test
 setfacl   acl                     test
 python3   python3                 test
-openssl   openssl                 test bench
+openssl   openssl                 test demo bench
 rsyslogd  rsyslog                 test
 lmnsd_ossl.so rsyslog-openssl     test
 lmnsd_gtls.so rsyslog-gnutls      test
