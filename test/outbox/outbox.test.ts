@@ -202,6 +202,9 @@ describe("the notification's time of last change", () => {
       await announce(`at ${stamps.length}`, of);
       stamps.push(stampOf());
     }
+    unlinkSync(join(folder.outbox, "notification"));
+    await announce("after it was deleted", of);
+    stamps.push(stampOf());
     // As if another program had touched it, or what is remembered had been lost.
     unlinkSync(join(folder.requests, "state"));
     utimesSync(join(folder.outbox, "notification"), 2e9, 2e9);
