@@ -4,8 +4,8 @@ import { Output } from "./log/output.ts";
 import { showProgress } from "./log/progress.ts";
 import { run, say } from "./run.ts";
 
-/** What of the environment says how to print, and what sshd was asked for; the launcher lets little else in. */
-const { NO_COLOR, TERM, COLUMNS, SSH_ORIGINAL_COMMAND } = process.env;
+/** What of the environment says how to print, what sshd was asked for, and which sockets systemd has opened; the launcher lets little else in. */
+const { NO_COLOR, TERM, COLUMNS, SSH_ORIGINAL_COMMAND, LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES } = process.env;
 const { stdout, stderr } = process;
 
 const output = new Output(stdout, {
@@ -33,5 +33,6 @@ void run("signer-log", () =>
     complain,
     note,
     sshOriginalCommand: SSH_ORIGINAL_COMMAND,
+    listening: { listenPid: LISTEN_PID, listenFds: LISTEN_FDS, listenFdNames: LISTEN_FDNAMES },
   }),
 );

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import type { LogReader } from "../../log/log-reader.ts";
 import type { Refusal } from "../../outcome.ts";
+import type { Environment } from "../environment.ts";
 import { parseMoment } from "./moment.ts";
 import type { Output } from "./output.ts";
 import type { OnProgress } from "./progress.ts";
@@ -18,6 +19,8 @@ export interface LogProgramContext {
   readonly onProgress: OnProgress | undefined;
   /** SSH_ORIGINAL_COMMAND, where sshd started the program. */
   readonly sshOriginalCommand?: string | undefined;
+  /** What systemd says of the sockets that it has opened for this process; left out: nothing. */
+  readonly listening?: Pick<Environment, "listenPid" | "listenFds" | "listenFdNames">;
 }
 
 /** What a command of `signer-log` is given to do its work with. */
