@@ -56,10 +56,13 @@ function readOne(path: string): Buffer | string | undefined {
 /** Says when there may be something new in the inbox. {@link InboxWatch.close} MUST be called. */
 export class InboxWatch {
   readonly #watcher: FSWatcher | undefined;
+  readonly #pollMs: number;
   #isNews = false;
   #wake: () => void = () => undefined;
 
-  constructor({ inbox }: PullFolder) {
+  /** @param pollMs how long it relies on being told */
+  constructor({ inbox }: PullFolder, pollMs = POLL_MS) {
+    this.#pollMs = pollMs;
     try {
       this.#watcher = watch(inbox, () => this.#tell());
       // Watches are a resource of the account, and the folder may go away: there is the poll.
@@ -74,7 +77,7 @@ export class InboxWatch {
     signal?.throwIfAborted();
     if (!this.#isNews) {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, Math.min(ms, POLL_MS));
+      const timer = setTimeout(resolve, Math.min(ms, this.#pollMs));
       const stop = () => reject(signal?.reason);
       signal?.addEventListener("abort", stop, { once: true });
       this.#wake = resolve;

@@ -86,7 +86,7 @@ describe("what waits for news", () => {
   const LONG = 3_600_000;
 
   test("hears of a file at once, also of one that came before it listened", async () => {
-    const watch = new InboxWatch(folder);
+    const watch = new InboxWatch(folder, LONG);
     cleanup.add(() => watch.close());
     const heard = watch.news(LONG);
     writeFileSync(sig, "x");
@@ -99,7 +99,7 @@ describe("what waits for news", () => {
   });
 
   test("looks by itself where nothing can be watched", async () => {
-    const watch = new InboxWatch({ ...folder, inbox: join(folder.inbox, "missing") });
+    const watch = new InboxWatch({ ...folder, inbox: join(folder.inbox, "missing") }, 20);
     await watch.news(LONG);
     watch.close();
   });
