@@ -33,9 +33,9 @@ export function checkSources(config: Config, now: Date): readonly Finding[] {
   ];
 }
 
-/** Who fetches: the owner of the folder of `[pull]`; undefined where there is none, or nothing is fetched. */
-export function pullAccount({ sources, pull }: Config): Account | undefined {
-  const found = sources.length === 0 ? undefined : stat(pull.stateDirectory);
+/** Who fetches, or would: the owner of the folder of `[pull]`; undefined where there is none. */
+export function pullAccount({ pull }: Config): Account | undefined {
+  const found = stat(pull.stateDirectory);
   return found === undefined ? undefined : findAccount(String(found.uid));
 }
 

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -37,6 +38,8 @@ export interface BootedSystemd {
   runOk(command: string, args: readonly string[], options?: RunOptions): Promise<Buffer>;
   /** What services wrote to stderr so far. */
   said(): string;
+  /** Joins its network, which has nothing else, with this machine by a cable: this machine's address at it. */
+  connect(): Promise<string>;
 }
 
 /** Boots; `prepare`, a shell script, makes accounts and configuration first. `cleanup` ends it, and nothing of it stays. */
@@ -83,6 +86,21 @@ export async function bootSystemd(cleanup: Cleanup, prepare: string): Promise<Bo
     run: (command, args, options) => run(...enter(command, args), options),
     runOk: (command, args, options) => runOk(...enter(command, args), options),
     said: () => readFileSync(join(folder, "said"), "utf8"),
+    connect: async () => {
+      const id = randomBytes(3);
+      const [outer, inner] = [`mo${id.toString("hex")}`, `mi${id.toString("hex")}`];
+      // Of the block for tests of network devices (RFC 2544), four addresses that nobody here has.
+      const network = `198.${18 + ((id[0] ?? 0) % 2)}.${id[1] ?? 0}`;
+      const last = (id[2] ?? 0) & 0xfc;
+      const there = ["peer", "name", inner, "netns", String(first())];
+      await runOk("ip", ["link", "add", outer, "type", "veth", ...there]);
+      cleanup.add(() => run("ip", ["link", "delete", outer]));
+      await runOk("ip", ["address", "add", `${network}.${last + 1}/30`, "dev", outer]);
+      await runOk("ip", ["link", "set", outer, "up"]);
+      await runOk(...enter("ip", ["address", "add", `${network}.${last + 2}/30`, "dev", inner]));
+      await runOk(...enter("ip", ["link", "set", inner, "up"]));
+      return `${network}.${last + 1}`;
+    },
   };
 }
 

@@ -1,8 +1,12 @@
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ServerFolder } from "../pull/announcer.ts";
+import { makeSite } from "../pull/site.ts";
 import { type BootedSystemd, bootSystemd, canBootSystemd } from "../support/booted-systemd.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
 import { GnupgHome } from "../support/gnupg.ts";
+import { startNginx } from "../support/nginx.ts";
 import type { Ended } from "../support/run.ts";
 import { outcome } from "../support/signing-host.ts";
 
@@ -16,6 +20,7 @@ systemd-sysusers /usr/lib/signer/contrib/systemd/signer.sysusers
 useradd --system --home-dir / --shell /bin/sh signer-repos
 useradd --system --home-dir / --shell /bin/sh signer-releng
 /usr/lib/signer/bin/signer init --mode split --origin signer.example.org/repo --owner signer
+systemd-tmpfiles --create /usr/lib/signer/contrib/systemd/signer.tmpfiles
 `;
 
 describe.runIf(canBootSystemd)("under systemd, in the whole sandbox,", () => {
@@ -147,6 +152,54 @@ describe.runIf(canBootSystemd)("under systemd, in the whole sandbox,", () => {
       (await machine.runOk("stat", ["-c", "%U %G %a", "/run/signer-sender/sender.sock"])).toString(),
     ).toBe("signer-sender signer 660\n");
     await machine.runOk("systemctl", ["stop", "signer-sender.service"]);
+  });
+
+  test("work is fetched from a repository server, from a sandbox of its own, and signed by the service", async () => {
+    const { authority, certificate, announcer } = await makeSite(cleanup);
+    const address = await machine.connect();
+    const altName = `IP:${address}`;
+    const nginx = await startNginx(cleanup, {
+      ...{ authority, address },
+      certificate: await authority.issue({ usage: "server", altName }),
+    });
+    const folder = "/etc/signer/pull";
+    await machine.runOk("mkdir", [folder]);
+    const files = {
+      ca: authority.caFile,
+      certificate: certificate.certificateFile,
+      key: certificate.keyFile,
+    };
+    for (const [name, file] of Object.entries(files))
+      await machine.runOk("tee", [`${folder}/${name}`], { stdin: readFileSync(file) });
+    await machine.runOk("chmod", ["600", `${folder}/key`]);
+    await machine.runOk("chown", ["signer-pull:", `${folder}/key`]);
+    const paths = Object.keys(files).map((name) => `${name} = "${folder}/${name}"`);
+    const source = ['name = "repos"', 'client = "repos"', `url = "${nginx.url}"`, 'poll = "1 s"', ...paths];
+    source.push(`notification_key = "${announcer.publicKey}"`);
+    const table = `\n[[sources]]\n${source.join("\n")}\n`;
+    await machine.runOk("tee", ["-a", "/etc/signer/signer.toml"], { stdin: table });
+    await machine.runOk("usermod", ["-aG", "signer-repos", "signer-pull"]);
+    await machine.runOk("systemctl", ["start", "signer-pull.service"]);
+    const server = new ServerFolder(nginx.folder, announcer);
+    const bytes = buildDatabase({ packages: 2, kind: "db", seed: 9 });
+    const [request] = await server.offer([{ name: "core.db.tar.gz", bytes }]);
+    if (request === undefined) throw new Error("there is no request");
+    await expect.poll(() => server.answerCode(request)).toBe("sig");
+    await expect.poll(() => machine.said()).toContain("core.db.tar.gz (request 1001): signed");
+    const args = ["show", "-p", "MainPID", "--value", "signer-pull.service"];
+    const pid = (await machine.runOk("systemctl", args)).toString().trim();
+    const status = (await machine.runOk("cat", [`/proc/${pid}/status`])).toString();
+    expect(status).toMatch(/^CapBnd:\s+0+$/m);
+    expect(status).toMatch(/^Seccomp:\s+2$/m);
+    const inside = (...command: string[]) => machine.run("nsenter", ["-t", pid, "-m", ...command]);
+    expect((await inside("/bin/sh", "-c", "cd /var/lib && echo *")).stdout.toString()).toBe("signer-pull\n");
+    const check = await machine.run("/usr/lib/signer/bin/signer", ["check", "--sshd-config", "/nonexistent"]);
+    const lines = check.stdout.toString().split("\n");
+    expect(lines.filter((line) => line.startsWith("ERROR"))).toEqual([]);
+    expect(lines).toContainEqual(expect.stringMatching(/sources +repos: .* is valid until/));
+    await machine.runOk("systemctl", ["stop", "signer-pull.service"]);
+    const ended = ["show", "-p", "Result", "--value", "signer-pull.service"];
+    expect((await machine.runOk("systemctl", ended)).toString()).toBe("success\n");
   });
 
   test("it runs with Node's compilers where a drop-in says so, and not without the other half of it", async () => {

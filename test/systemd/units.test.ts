@@ -14,13 +14,14 @@ import { allowedSystemCalls, settingsOf } from "../support/unit-file.ts";
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-const SERVICES = ["signer.service", "signer-sender.service"];
+const SERVICES = ["signer.service", "signer-sender.service", "signer-pull.service"];
 const read = (unit: string) => readFileSync(join(UNITS, unit), "utf8");
 
 /** What docs/SPLIT.md says; systemd counts from 0, safe, to 10. */
 test.each([
   ["signer.service", 0.5],
   ["signer-sender.service", 1.5],
+  ["signer-pull.service", 1.5],
 ])(
   "%s is exposed by %d at most, as systemd sees it, and the documentation says by how much",
   async (unit, most) => {
@@ -62,7 +63,7 @@ test.runIf(process.getuid?.() === 0)(
       expect(groups).toMatch(new RegExp(`^${user}:x:`, "m"));
     }
     await runOk("systemd-tmpfiles", [`--root=${root}`, "--create", join(UNITS, "signer.tmpfiles")]);
-    expect(readdirSync(join(root, "var/lib"))).toEqual(["signer"]);
+    expect(readdirSync(join(root, "var/lib"))).toEqual(["signer", "signer-pull"]);
   },
 );
 
