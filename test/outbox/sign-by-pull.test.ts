@@ -236,6 +236,21 @@ describe("what is no good signature is a fault, nothing is left, and nobody is a
     expect(enclave.answered).toHaveLength(1);
   });
 
+  test("one that was made two days before it was asked for", async () => {
+    const then = new Date(Date.now() - 2 * 86_400_000);
+    const host = await makeHost(cleanup, { now: then });
+    const publicKeyFile = join(await tempDir(cleanup), "repo.asc");
+    writeFileSync(publicKeyFile, (await host.host.loadKey("repo" as never)).armoredPublicKey);
+    const answer = await host.call("sign core.db.tar.gz", DB);
+    const old = "receipt" in answer ? answer.receipt.signature : new Uint8Array();
+    const files = [await file("core.db.tar.gz", DB)];
+    const { result } = await ask(files, { sign: async () => old, changed: { publicKeyFile } });
+    expect(result).toMatchObject({
+      code: "signing-failed",
+      message: expect.stringMatching(/it is an old one, made at /),
+    });
+  });
+
   test("something that is no file, and a no that is none", async () => {
     const { announced, sign: held, release } = heldBack();
     const asking = ask([await file("core.db.tar.gz", fresh())], { sign: held });

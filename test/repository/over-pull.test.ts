@@ -196,6 +196,29 @@ test("killed while it waits, the next run clears the outbox whatever repository 
   expect(story.folder.notification()?.seq).toBeGreaterThan((first?.seq ?? 0) + 2);
 });
 
+test("killed while it announces or takes back, the next run publishes a matching pair", {
+  timeout: 120_000,
+}, async () => {
+  // Renames: two files to their digests, the number, two requests, the notification; then number and notification again.
+  const killAt = async (nth: number) => {
+    const folder = await makeFolder("apple");
+    const inject = ["-e", "trace=rename", "-e", `inject=rename:signal=KILL:when=${nth}`, "-o", "/dev/null"];
+    const args = ["-q", NAME, "apple-1.0-1-any.pkg.tar.zst"];
+    const killed = await run("strace", [...inject, ADD, ...args], { cwd: folder, env: environment() });
+    expect(killed, `rename ${nth}`).toMatchObject({ signal: "SIGKILL" });
+    expect(readdirSync(folder)).not.toContain(NAME);
+    expect(existsSync(join(folder, `${NAME}.lck`))).toBe(true);
+    expect(await add(folder, ["apple-1.0-1-any.pkg.tar.zst"])).toMatchObject({ status: 0 });
+    expect(await isWhole(folder), `rename ${nth}`).toBe(true);
+  };
+  await answering(story.sign, async () => {
+    await Promise.all([killAt(1), killAt(3)]);
+    await Promise.all([killAt(5), killAt(6)]);
+    await Promise.all([killAt(7), killAt(8)]);
+  });
+  expect(story.folder.left()).toEqual(NOTHING);
+});
+
 describe("which way is taken", () => {
   const client = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
     run(resolve("bin/signer-client"), args, { env: environment(env) });
