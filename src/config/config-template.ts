@@ -88,6 +88,19 @@ limits = ["1 per month"]
 # timeout = "10 s"
 
 # [[remote_log]]
+# type = "https"                    # the same behind nginx, over mutual TLS 1.3: signer-log receive --http (docs/PULL.md)
+# name = "loghost"
+# url = "https://log.example.org:8443/signer"
+# ca = "/etc/signer/log/ca.pem"     # the site's own CA; no other is trusted
+# crl = "/etc/signer/log/crl.pem"   # certificates that it has revoked; left out: none
+# certificate = "/etc/signer/log/enclave.pem"     # shown to the log host, with its key
+# key = "/etc/signer/log/enclave.key"
+# witness = "log.example.org/repo+01234567+BA..."
+# required = true
+# timeout = "10 s"
+# proxy = "socks5h://127.0.0.1:9050"    # left out: none
+
+# [[remote_log]]
 # type = "syslog"                   # RFC 5424 over TLS; acknowledges nothing, so it is never required
 # name = "collector"
 # host = "syslog.example.org"
