@@ -19,14 +19,14 @@ export interface OutboxState {
 }
 
 /**
- * What was written last. Of a new outbox, or where it is lost: the seconds since 1970 as number, or where there is a notification
- * with a larger one, that.
+ * What the next number has to be larger than: what was written last, the notification's number where that is lost, and the seconds since
+ * 1970. So a server that was set up anew, or whose folder came out of a backup, is ahead of what signing hosts remember.
  */
 export function readState(folder: PullFolder, nowMs: number): OutboxState {
+  const seconds = Math.floor(nowMs / 1000);
   const content = readBounded(join(folder.requests, STATE), MAX_STATE_BYTES);
   const state = Buffer.isBuffer(content) ? parseState(content) : undefined;
-  if (state !== undefined) return state;
-  const seconds = Math.floor(nowMs / 1000);
+  if (state !== undefined) return { ...state, seq: Math.max(seconds, state.seq) };
   const document = readBounded(join(folder.outbox, NOTIFICATION), MAX_NOTIFICATION_BYTES);
   const line = Buffer.isBuffer(document) ? splitNotification(document)?.line : undefined;
   const seq = line === undefined ? undefined : parseNotification(line)?.seq;

@@ -166,6 +166,22 @@ describe("the number", () => {
     expect(first?.seq).toBe(now / 1000 + 0.1);
   });
 
+  test("is ahead of all that were given out, where the folder comes out of a backup", async () => {
+    let now = Date.parse("2026-11-24T10:00:00Z");
+    const of = outbox(() => now);
+    await announce("x", of);
+    const [state, notification] = [join(folder.requests, "state"), join(folder.outbox, "notification")];
+    const backup = [readFileSync(state), readFileSync(notification)] as const;
+    now += MINUTE;
+    await announce("y", of);
+    const last = folder.notification()?.seq ?? 0;
+    writeFileSync(state, backup[0]);
+    writeFileSync(notification, backup[1]);
+    now += MINUTE;
+    const [after] = await announce("z", of);
+    expect(after?.seq).toBeGreaterThan(last);
+  });
+
   test("never falls and never comes again, however the clock is put, and where what was remembered is lost", async () => {
     let now = Date.parse("2026-11-24T10:00:00Z");
     const of = outbox(() => now);
