@@ -4,6 +4,7 @@ import type { Acknowledgement } from "../log/acknowledgements.ts";
 import { Ledger } from "../log/ledger.ts";
 import { Fault } from "../outcome.ts";
 import { type Account, mayAccess } from "./account.ts";
+import { checkCertificates } from "./check-certificates.ts";
 import { type Finding, note, ok, problem, warning } from "./finding.ts";
 
 const AREA = "remote log";
@@ -48,8 +49,13 @@ async function checkRemoteLog(
   const owner = connectingAccount(config);
   const keyFindings = source.keyFile === undefined ? [] : checkKeyFile(source.keyFile, owner, account);
   switch (source.kind) {
-    case "ssh":
     case "https":
+      return [
+        ...keyFindings,
+        ...checkCertificates(AREA, source, new Date()),
+        await checkLogHost(source, ledger),
+      ];
+    case "ssh":
       return [...keyFindings, await checkLogHost(source, ledger)];
     case "syslog":
       return [...keyFindings, await checkSyslog(source, ledger)];

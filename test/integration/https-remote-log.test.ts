@@ -47,7 +47,9 @@ describe("a required log host behind nginx", () => {
   test("has a verified copy of the log before the signature is out, and is served as one over SSH is", async () => {
     const host = await makeSigningHost(cleanup, { rules: ONCE });
     const logHost = await startHttpsLogHost(cleanup, host);
-    expect(await check(host)).toMatch(/^note +remote log +loghost holds 0 of 1 entries: signer-log push/);
+    expect(await check(host)).toMatch(
+      /^WARN\w* +remote log +loghost: .*certificate-1\.pem is valid until .*\nnote +remote log +loghost holds 0 of 1 entries: signer-log push/m,
+    );
     const pushed = await signerLog(host, "push");
     expect(pushed.stdout.toString()).toMatch(/^loghost +1 +1 of 1 +20/m);
     expect(outcome(await request(host))).toBe("signed");

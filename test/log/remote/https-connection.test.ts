@@ -1,7 +1,7 @@
 import { getEventListeners, once } from "node:events";
-import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
-import { createServer, type TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { HttpsRemoteLog } from "../../../src/config/config.ts";
 import { connectHttps } from "../../../src/log/remote/https-connection.ts";
@@ -17,6 +17,7 @@ import {
 import { Cleanup } from "../../support/cleanup.ts";
 import { FakeLogHost } from "../../support/log-host.ts";
 import { runOk } from "../../support/run.ts";
+import { startTlsServer, type TlsServerUnderTest } from "../../support/tls-server.ts";
 import { freshLedger } from "../fixture.ts";
 
 // Whoever has the server's certificate, and does what it likes. The real nginx and receiver: integration/https-remote-log.test.ts.
@@ -35,50 +36,8 @@ beforeAll(async () => {
 
 const NEVER = new AbortController().signal;
 
-interface There {
-  readonly port: number;
-  /** What was asked so far, over all connections. */
-  readonly asked: () => string;
-  /** Those that have not ended yet. */
-  readonly sockets: ReadonlySet<TLSSocket>;
-  /** Breaks all of them. */
-  readonly reset: () => void;
-}
-
-/** A server of TLS, which gets each connection with the first bytes of it. */
-async function startServer(serve: (socket: TLSSocket) => unknown, changed: object = {}): Promise<There> {
-  const sockets = new Set<TLSSocket>();
-  let asked = "";
-  const options = mutualTlsOptions(
-    { caFile: authority.caFile, crlFile: undefined, ...server },
-    "remote-log-unavailable",
-  );
-  const listening = createServer({ ...options, requestCert: true, ...changed }, (socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-    socket.on("error", () => undefined);
-    socket.once("data", (chunk: Buffer) => {
-      asked += chunk.toString("latin1");
-      void serve(socket);
-    });
-  });
-  listening.on("tlsClientError", () => undefined);
-  const raw = new Set<Socket>();
-  listening.on("connection", (socket: Socket) => {
-    raw.add(socket);
-    socket.once("close", () => raw.delete(socket));
-  });
-  const reset = () => {
-    for (const socket of raw) socket.resetAndDestroy();
-  };
-  listening.listen(0, "127.0.0.1");
-  await once(listening, "listening");
-  cleanup.add(() => {
-    for (const socket of sockets) socket.destroy();
-    listening.close();
-  });
-  return { port: (listening.address() as AddressInfo).port, asked: () => asked, sockets, reset };
-}
+const startServer = (serve: (socket: TLSSocket) => unknown, changed?: object) =>
+  startTlsServer(cleanup, { authority, server }, serve, changed);
 
 function remote(port: number, changed: Partial<HttpsRemoteLog> = {}): HttpsRemoteLog {
   return {
@@ -245,7 +204,7 @@ describe("says in one line why there is no connection:", () => {
     expect(await reasonFor((socket) => socket.end("HTTP/1.1 101 x\r\nUpgr"))).toBe(
       "ended the connection without an answer",
     );
-    const there: There = await startServer(() => there.reset());
+    const there: TlsServerUnderTest = await startServer(() => there.reset());
     expect((await faultOf(connectHttps(remote(there.port), NEVER))).message).toMatch(
       /closed the connection$/,
     );
