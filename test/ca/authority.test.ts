@@ -238,6 +238,31 @@ describe("what it takes back", () => {
     expect(daysOf()).toBe(7);
   });
 
+  test("a list begins an hour ago, for clocks that are behind", async () => {
+    const authority = await newAuthority(cleanup);
+    const said = (
+      await runOk("openssl", ["crl", "-in", authority.crlFile, "-noout", "-lastupdate"])
+    ).toString();
+    const from = new Date(said.replace("lastUpdate=", "")).getTime();
+    expect(from).toBe(Math.floor(NOW.getTime() / 1000) * 1000 - 3_600_000);
+  });
+
+  test("a list that another run has made incomplete meanwhile is made again", async () => {
+    const authority = await newAuthority(cleanup);
+    const [own, others] = [issueClient(authority), issueClient(authority)];
+    const folder = await tempDir(cleanup);
+    const waiting = join(folder, "waiting");
+    // While the list is made, another run revokes one, and is about to make its own.
+    const script = `#!/bin/sh
+case " $* " in *" -gencrl "*) [ ! -e '${waiting}' ] || mv '${waiting}' '${authority.directory}/revoked/${others.serial}' ;; esac
+exec /usr/bin/openssl "$@"
+`;
+    writeFileSync(join(folder, "openssl"), script, { mode: 0o755 });
+    writeFileSync(waiting, "2026-12-01T00:00:00Z 2028-01-01T00:00:00Z\n");
+    Authority.open(authority.directory, Openssl.find(`${folder}:/usr/bin:/bin`)).revoke(own, NOW);
+    expect(await revokedSerials(authority)).toEqual([own.serial, others.serial].toSorted());
+  });
+
   test("the number of a list grows, also where the clock steps back or the list before is broken", async () => {
     const authority = await newAuthority(cleanup);
     const first = authority.crl().number;
@@ -312,6 +337,7 @@ describe("openssl", () => {
     try {
       const seen = Openssl.find(`${folder}:/usr/bin:/bin`).run(["x"], "/");
       const names = seen.split("\n").map((line) => line.replace(/=.*/, ""));
+      expect(seen).toContain("OPENSSL_CONF=/dev/null\n");
       expect(names.filter((name) => !["PWD", "_", "SHLVL", "OLDPWD", ""].includes(name)).toSorted()).toEqual([
         "LC_ALL",
         "OPENSSL_CONF",

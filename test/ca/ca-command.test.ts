@@ -132,6 +132,15 @@ describe("signer ca", () => {
     expect(await ca("issue", authority.directory, "server", "enclave")).not.toContain("Another one");
   });
 
+  test("a certificate that ends soon is to be renewed, unless it has been", async () => {
+    const authority = await newAuthority(cleanup);
+    issueClient(authority, "enclave", 10);
+    const hint = "client enclave";
+    expect(await ca("list", authority.directory)).toContain(hint);
+    issueClient(authority, "enclave", 100);
+    expect(await ca("list", authority.directory)).not.toContain(hint);
+  });
+
   test.each([
     [
       ["issue", "DIR", "server", "*.example.org"],
