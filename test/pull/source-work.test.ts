@@ -212,6 +212,9 @@ describe("asked once", () => {
     expect(await once({ maxBytes: 3 })).toBeUndefined();
     expect(answerTo(request)).toBe("too-large");
     expect([signing.signed, server.count("download core.db.tar.gz 0")]).toEqual([[], 0]);
+    const [other] = await offer(12, [CORE]);
+    expect(await once({ maxBytes: 4 })).toBeUndefined();
+    expect(answerTo(other)).toBe("sig");
   });
 
   test("what somebody else has answered is not signed again", async () => {
@@ -438,7 +441,9 @@ describe("as a service", () => {
     run();
     await until(() => answerTo(requests[1]) === "sig");
     server.document = await announcer.document({ seq: 11, requests });
-    await until(() => server.count("answered core.db.tar.gz") > 3);
+    await until(() => seqInFile() === 11);
+    const attempts = server.count("answered core.db.tar.gz");
+    await until(() => server.count("answered core.db.tar.gz") > attempts + 2);
     expect(server.count("answered extra.db.tar.gz")).toBe(1);
     expect(server.count("download core.db.tar.gz 0")).toBe(1);
   });
@@ -454,6 +459,17 @@ describe("as a service", () => {
     signing.answer = () => undefined;
     await until(() => answerTo(core) === "sig");
     expect(signing.reports).toHaveLength(1);
+  });
+
+  test("a refusal that could not be logged is logged when it can be, though the server says that nothing is new", async () => {
+    server.document = Buffer.from("nothing signed\n");
+    signing.reportFails = true;
+    const { run } = begin();
+    run();
+    await until(() => said.length > 0);
+    signing.reportFails = false;
+    await until(() => signing.reports.length > 0);
+    expect(said.slice(0, 1)).toEqual(["service-unavailable: it does not run"]);
   });
 
   test("a thousand requests are answered one after the other", async () => {
