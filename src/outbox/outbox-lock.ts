@@ -1,7 +1,8 @@
-import { linkSync, lstatSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { linkSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fault, quoted } from "../outcome.ts";
+import { inodeOf, takeOver } from "../repository/claim.ts";
 import { isGone } from "../repository/lock-holder.ts";
 import { errorCode } from "../repository/repository-fault.ts";
 import { remove } from "./folder-files.ts";
@@ -52,7 +53,8 @@ export class OutboxLock {
       linkSync(claim, lock);
       return new OutboxLock(lock, claim);
     } catch (error) {
-      if (errorCode(error) === "EEXIST" && takeOver(requests, claim)) return new OutboxLock(lock, claim);
+      if (errorCode(error) === "EEXIST" && takeOver(deadClaims(requests), claim))
+        return new OutboxLock(lock, claim);
       remove(claim);
       if (errorCode(error) !== "EEXIST") throw error;
       return undefined;
@@ -64,19 +66,6 @@ export class OutboxLock {
     if (inodeOf(this.#lock) === inodeOf(this.#claim)) remove(this.#lock);
     remove(this.#claim);
   }
-}
-
-/** Whether the lock was of a process that is gone, and is now of `claim`'s. */
-function takeOver(requests: string, claim: string): boolean {
-  for (const dead of deadClaims(requests)) {
-    try {
-      renameSync(dead, claim);
-      return true;
-    } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw error;
-    }
-  }
-  return false;
 }
 
 /** The claim that the lock is a link to, where its process is gone. */
@@ -105,8 +94,4 @@ function held(lock: string, waitMs: number): Fault {
     "busy",
     `expected ${quoted(lock, 300)} to be free within ${waitMs / 1000} s, ${holder} holds it`,
   );
-}
-
-function inodeOf(path: string): bigint | undefined {
-  return lstatSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
 }

@@ -1,14 +1,7 @@
-import {
-  linkSync,
-  lstatSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { linkSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { inodeOf, takeOver } from "./claim.ts";
 import type { RepositoryPath } from "./database-path.ts";
 import { currentHolder, encodeLockHolder, isGone, type LockHolder, parseLockHolder } from "./lock-holder.ts";
 import { errorCode } from "./repository-fault.ts";
@@ -74,7 +67,7 @@ export class RepositoryLock {
       linkSync(claim, lockFile);
       return new RepositoryLock(repository, claim, false);
     } catch (error) {
-      if (errorCode(error) === "EEXIST" && takeOver(repository, here, claim)) {
+      if (errorCode(error) === "EEXIST" && takeOver(deadClaims(repository, here), claim)) {
         writeFileSync(lockFile, `${process.pid}\n`);
         return new RepositoryLock(repository, claim, true);
       }
@@ -125,19 +118,6 @@ function makeClaim(repository: RepositoryPath, claim: string): void {
   }
 }
 
-/** Whether the lock was one of ours whose process is gone, and is now this process's. */
-function takeOver(repository: RepositoryPath, here: LockHolder, claim: string): boolean {
-  for (const dead of deadClaims(repository, here)) {
-    try {
-      renameSync(dead, claim);
-      return true;
-    } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw error;
-    }
-  }
-  return false;
-}
-
 /** The claim that the lock is a link to, where its process is gone; none for a lock of somebody else. */
 function deadClaims(repository: RepositoryPath, here: LockHolder): readonly string[] {
   const inode = inodeOf(lockFileOf(repository));
@@ -158,10 +138,6 @@ function namesIn(folder: string): readonly string[] {
     if (errorCode(error) === "ENOENT") return [];
     throw error;
   }
-}
-
-function inodeOf(path: string): bigint | undefined {
-  return lstatSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
 }
 
 function textOf(path: string): string {
