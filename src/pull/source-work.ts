@@ -17,6 +17,8 @@ import { Spool } from "./spool.ts";
 
 /** A notification that differs from this clock by more is worth a line, in ms; the log has its own rule for clocks. */
 const CLOCK_TOLERANCE_MS = 3_600_000;
+/** After news a question out of turn waits so long, in ms: a server with news each time would else be asked without end. */
+const AFTER_NEWS_MS = 1_000;
 
 /**
  * Refusals that another attempt may not meet. `bad-request` is one: the command is well-formed, so that the service speaks
@@ -66,6 +68,10 @@ export class SourceWork {
   /** What stands in the notification's place, where that is none that is taken. */
   #bad: (Judgement & { readonly kind: "bad" }) | undefined;
   #pollAtMs = 0;
+  /** When a question out of turn may come. */
+  #soonestPollMs = 0;
+  /** Something has failed that may be the server's, which is asked before anything else is tried. */
+  #isInDoubt = false;
   /** Since when the server does not answer. */
   #awaySince: Date | undefined;
   /** Why the last answer of it could not be dealt with, as the journal has it. */
@@ -85,7 +91,7 @@ export class SourceWork {
   async run(ending: Ending): Promise<void> {
     while (!ending.soon.aborted) {
       const nowMs = performance.now();
-      const request = this.#awaySince === undefined ? this.#requests.ready(nowMs) : undefined;
+      const request = this.#isServing ? this.#requests.ready(nowMs) : undefined;
       if (nowMs >= this.#pollAtMs) await this.#pollAndSay(ending);
       else if (request !== undefined) await this.#attempt(request, ending);
       else await this.#wait(nowMs, ending.soon);
@@ -141,6 +147,7 @@ export class SourceWork {
       case "none":
         this.#bad = undefined;
         this.#current = undefined;
+        this.#etag = undefined; // should the same one be there again, it has to be read again
         this.#take([]);
         return;
       case "document":
@@ -164,6 +171,8 @@ export class SourceWork {
         this.#awaySince = now();
       }
       throw error;
+    } finally {
+      this.#isInDoubt = false;
     }
   }
 
@@ -177,6 +186,7 @@ export class SourceWork {
         const { seq, requests } = notification;
         // Before anything is done about it: what was seen once is never forgotten.
         memory.remember({ ...memory.state, newest: { seq, sha256, settled: requests.length === 0 } });
+        this.#soonestPollMs = performance.now() + Math.min(AFTER_NEWS_MS, source.pollMs);
         this.#noteClock(notification);
         this.#begin(notification);
         return;
@@ -227,10 +237,18 @@ export class SourceWork {
       const wentOn = code === "source-unavailable" && this.#spool.size(file) > before;
       if (wentOn) backOff.reset();
       request.readyAtMs = performance.now() + backOff.next();
-      if (code === "source-unavailable") this.#pollAtMs = 0; // is it the server, or this file?
+      if (code === "source-unavailable") {
+        this.#isInDoubt = true; // is it the server, or this file?
+        this.#pollAtMs = Math.min(this.#pollAtMs, this.#soonestPollMs);
+      }
       if (!wentOn) this.#complain(request, textOf(error));
       return { code, wentOn };
     }
+  }
+
+  /** Whether the server is there, as far as is known. */
+  get #isServing(): boolean {
+    return this.#awaySince === undefined && !this.#isInDoubt;
   }
 
   /** Says what is wrong with a request, where that is something else than before. */
@@ -312,7 +330,7 @@ export class SourceWork {
   }
 
   async #wait(nowMs: number, soon: AbortSignal): Promise<void> {
-    const readyAtMs = this.#awaySince === undefined ? this.#requests.readyAtMs : Number.POSITIVE_INFINITY;
+    const readyAtMs = this.#isServing ? this.#requests.readyAtMs : Number.POSITIVE_INFINITY;
     const ms = Math.max(1, Math.min(this.#pollAtMs, readyAtMs) - nowMs);
     await sleep(ms, undefined, { signal: soon }).catch(() => undefined); // it is ended
   }

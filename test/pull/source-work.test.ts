@@ -448,6 +448,34 @@ describe("as a service", () => {
     expect(server.count("download core.db.tar.gz 0")).toBe(1);
   });
 
+  test("a notification that was away and is there again is worked on, although its ETag is the one before", async () => {
+    signing.answer = () => "key-unusable";
+    const [core] = await offer(10, [CORE]);
+    const { document } = server;
+    const { run } = begin();
+    run();
+    await until(() => said.length > 0);
+    server.document = undefined;
+    await until(() => spooled().length === 0);
+    signing.answer = () => undefined;
+    server.document = document;
+    await until(() => answerTo(core) === "sig");
+  });
+
+  test("a server with news at each question, of files that never come, is asked no faster than it is worth", async () => {
+    const documents: Buffer[] = [];
+    for (let seq = 1; seq <= 12; seq += 1)
+      documents.push(await announcer.document({ seq: 10 + seq, requests: [announced(10 + seq, CORE)] }));
+    server.fails = (question) => {
+      if (question === "notification") server.document = documents.shift() ?? server.document;
+      return question.startsWith("answered") ? "it breaks" : undefined;
+    };
+    const { run } = begin({ pollMs: 3_600_000, maxBackOffMs: 3_600_000 });
+    run();
+    await until(() => said.length > 1);
+    expect(server.count("notification"), "not all of them at once").toBeLessThan(4);
+  });
+
   test("a bad notification does not end the work on the one before it", async () => {
     signing.answer = () => "key-unusable";
     const [core] = await offer(10, [CORE]);
