@@ -37,7 +37,7 @@ export class StandaloneSigning implements Signing {
     file: Readable,
     giveUp: AbortSignal,
   ): Promise<Uint8Array | Refusal> {
-    const drop = () => file.destroy(giveUp.reason as Error);
+    const drop = () => void file.destroy(new Fault("busy", "signer pull is being ended"));
     giveUp.addEventListener("abort", drop);
     try {
       return await this.#with(async (host) => {

@@ -107,9 +107,13 @@ export class SourceWork {
       const again: PendingRequest[] = [];
       for (const request of todo) {
         if (ending.soon.aborted) return "busy";
+        if (!this.#requests.open.includes(request)) continue; // no longer asked for
         const outcome = await this.#attempt(request, ending);
         if (outcome?.wentOn) again.push(request);
         else first ??= outcome?.code;
+        // Where it is not this file, but the server, the others need not each find that out.
+        if (outcome?.code === "source-unavailable" && (await this.#pollAndSay(ending)) !== undefined)
+          return first;
       }
       todo = again;
     }

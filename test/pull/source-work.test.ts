@@ -246,6 +246,30 @@ describe("asked once", () => {
     );
   });
 
+  test("a server that goes away in the middle ends it: not each request finds that out", async () => {
+    await offer(
+      50,
+      Array.from({ length: 20 }, (_, index) => ({ ...CORE, bytes: Buffer.from(`${index}`) })),
+    );
+    server.fails = (question) => {
+      const isGone = question !== "notification" || server.count("notification") > 1;
+      return isGone ? "connection refused" : undefined;
+    };
+    expect(await once()).toBe("source-unavailable");
+    expect(server.asked).toEqual(["notification", "answered core.db.tar.gz", "notification"]);
+    expect(said).toEqual([
+      "core.db.tar.gz (request 30): source-unavailable: connection refused",
+      "source-unavailable: connection refused",
+    ]);
+  });
+
+  test("a file that is missing ends nothing: the others are signed", async () => {
+    const requests = await offer(10, [CORE, EXTRA]);
+    server.files.delete(requests[0]?.sha256 ?? "");
+    expect(await once()).toBe("source-unavailable");
+    expect(requests.map(answerTo)).toEqual(["none", "sig"]);
+  });
+
   test("a server that is away ends it, and what was wrong is said", async () => {
     server.fails = () => "connection refused";
     expect(await once()).toBe("source-unavailable");
