@@ -203,6 +203,11 @@ describe("SIGHUP", () => {
     await expect.poll(async () => (await scene.nginx.requests()).length).toBeGreaterThan(5);
     expect((await other.requests()).length - asked).toBeLessThanOrEqual(1);
     expect(enclave.remembered("others")).toMatchObject({ newest: { seq: 1002, settled: true } });
+    writeFileSync(service.host.configFile, text.replace(scene.nginx.url, other.url));
+    running.process.kill("SIGHUP");
+    await waitFor(() => running.lines.filter((line) => line.includes("read again")).length === 3);
+    await answered(otherServer, await otherServer.offer([{ ...CORE, name: "moved.db.tar.gz" }]));
+    await running.until(/^repos: moved\.db\.tar\.gz \(request 1003\): signed$/);
   });
 
   test("changes nothing where the configuration is wrong, or another place for its files is in it", async () => {
