@@ -135,17 +135,19 @@ class Reloading {
   async #reload(): Promise<void> {
     const { manager } = this.#world;
     manager.tell("RELOADING=1");
+    let outcome = "nothing was changed";
     try {
       this.#world.reopenJournal();
       const config = this.#world.readConfig();
       if (!isDeepStrictEqual(placesOf(config), placesOf(this.#first)))
         throw new Fault("bad-configuration", "mode, state, journal and [pull] change with a restart alone");
+      outcome = "one source at least is not worked on";
       await this.#world.change(config);
       say("the configuration was read again");
     } catch (error) {
       const problems = error instanceof ConfigFault ? `: ${error.problems.join("; ")}` : "";
       const why = error instanceof Fault ? error.message : quoted(String(error), 300);
-      say(`nothing was changed: ${why}${problems}`);
+      say(`${outcome}: ${why}${problems}`);
     }
     manager.tell("READY=1");
   }

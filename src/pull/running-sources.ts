@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { PullSource } from "../config/config.ts";
+import { boundedLines } from "./bounded-lines.ts";
 import type { Signing } from "./signing.ts";
 import { SourceMemory } from "./source-memory.ts";
 import type { SourceServer } from "./source-server.ts";
@@ -51,15 +52,23 @@ export class RunningSources {
   }
 
   /**
-   * Works on these from now on: those that are as they were go on, the others are ended, or begun. Faults as of {@link SourceMemory};
-   * the sources before that one work then.
+   * Works on these from now on: those that are as they were go on, the others are ended, or begun.
+   * @throws Fault as of {@link SourceMemory}, the first one: that source is not worked on, all others are
    */
   async change(plans: readonly SourcePlan[]): Promise<void> {
     const kept = ({ plan }: Running) => plans.some((each) => isSame(each, plan));
     const leaving = [...this.#running].filter(([, running]) => !kept(running));
     await Promise.all(leaving.map(([name]) => this.#stop(name)));
-    for (const plan of plans)
-      if (!this.#running.has(plan.source.name)) this.#running.set(plan.source.name, this.#start(plan));
+    const problems: unknown[] = [];
+    for (const plan of plans) {
+      if (this.#running.has(plan.source.name)) continue;
+      try {
+        this.#running.set(plan.source.name, this.#start(plan));
+      } catch (error) {
+        problems.push(error);
+      }
+    }
+    if (problems.length > 0) throw problems[0];
   }
 
   /** Ends all work, within seconds. */
@@ -68,7 +77,12 @@ export class RunningSources {
   }
 
   #start(plan: SourcePlan): Running {
-    const { work, close } = openWork(this.#world, plan);
+    const { name } = plan.source;
+    const say = boundedLines((line) => this.#world.say(name, line));
+    const { work, close } = openWork(
+      { ...this.#world, say: (_, line) => say(line), done: (_, line) => say(line) },
+      plan,
+    );
     const [soon, now] = [new AbortController(), new AbortController()];
     const ended = work.run({ soon: soon.signal, now: now.signal }).finally(close);
     ended.catch((error: unknown) => this.#broken.reject(error));
