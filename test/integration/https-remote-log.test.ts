@@ -1,6 +1,7 @@
-import { readFileSync, statSync } from "node:fs";
+import { cpSync, rmSync, statSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { Cleanup } from "../support/cleanup.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
@@ -55,6 +56,10 @@ describe("a required log host behind nginx", () => {
     expect(outcome(await request(host))).toBe("signed");
     expect(readLog(logHost.directory)).toEqual(host.entries());
     expect(await check(host)).toMatch(/^ok +remote log +loghost holds 3 of 3 entries, cosigned 20/m);
+    const status = JSON.parse((await host.signer(["status", "--json"])).stdout.toString());
+    expect(status.remote_logs).toMatchObject([
+      { name: "loghost", required: true, acknowledged: 3, unacknowledged: 0 },
+    ]);
     const compared = await signerLog(host, "compare", "loghost");
     expect(compared).toMatchObject({ status: 0, stderr: "" });
     expect(logHost.said()).toContain('signer-log: receive: "CN=enclave": connected');
@@ -63,24 +68,23 @@ describe("a required log host behind nginx", () => {
     if (userInfo().uid === 0) expect(statSync(logHost.socket).mode & 0o777).toBe(0o660);
   });
 
-  test("gives the log back to a host that has lost it", async () => {
+  test("gives the log back to a host that has lost it; a copy at hand does as well", async () => {
     const host = await makeSigningHost(cleanup);
-    await startHttpsLogHost(cleanup, host);
+    const logHost = await startHttpsLogHost(cleanup, host);
     expect(outcome(await request(host))).toBe("signed");
-    const before = host.entries();
-    const key = readFileSync(`${host.stateDirectory}/log.key`);
-    await run("rm", ["-r", host.stateDirectory]);
-    await writeFile(`${host.folder}/log.key`, key, { mode: 0o600 });
-    const restored = await signerLog(
-      host,
-      "restore",
-      "--from",
-      "loghost",
-      "--log-key",
-      `${host.folder}/log.key`,
-    );
-    expect(restored.stderr).toBe("");
-    expect(host.entries().slice(0, before.length)).toEqual(before);
+    const key = join(host.folder, "log.key");
+    cpSync(join(host.stateDirectory, "log.key"), key);
+    for (const from of [
+      ["--from", "loghost"],
+      ["--copy", logHost.directory],
+    ]) {
+      const before = host.entries();
+      rmSync(host.stateDirectory, { recursive: true });
+      const restored = await signerLog(host, "restore", ...from, "--log-key", key);
+      expect(restored.stderr).toBe("");
+      expect(host.entries().slice(0, before.length)).toEqual(before);
+      expect((await signerLog(host, "push")).status).toBe(0);
+    }
     expect(outcome(await request(host, database(1)))).toBe("signed");
   });
 
