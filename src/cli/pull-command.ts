@@ -63,7 +63,8 @@ export async function pullCommand(
       );
     const sources = new RunningSources(world);
     const reloading = new Reloading(config, {
-      change: (changed) => sources.change(plansOf(changed, sourcesOf(changed, options.source), open)),
+      plan: (changed) => plansOf(changed, sourcesOf(changed, options.source), open),
+      change: (changed) => sources.change(changed),
       readConfig: () => readConfigFile(options.config),
       reopenJournal: () => journal.reopen(),
       manager,
@@ -106,7 +107,8 @@ async function pullOnce(
 
 interface ReloadingWorld {
   readConfig(): Config;
-  change(config: Config): Promise<void>;
+  plan(config: Config): readonly SourcePlan[];
+  change(plans: readonly SourcePlan[]): Promise<void>;
   reopenJournal(): void;
   readonly manager: ServiceManager;
 }
@@ -141,8 +143,9 @@ class Reloading {
       const config = this.#world.readConfig();
       if (!isDeepStrictEqual(placesOf(config), placesOf(this.#first)))
         throw new Fault("bad-configuration", "mode, state, journal and [pull] change with a restart alone");
+      const plans = this.#world.plan(config);
       outcome = "one source at least is not worked on";
-      await this.#world.change(config);
+      await this.#world.change(plans);
       say("the configuration was read again");
     } catch (error) {
       const problems = error instanceof ConfigFault ? `: ${error.problems.join("; ")}` : "";
