@@ -83,14 +83,25 @@ export function sourceProblems(raw: Record<string, unknown>): string[] {
     ? new Set(raw["rules"].map((rule) => (isRecord(rule) ? rule["client"] : undefined)))
     : undefined;
   const names = new Set<unknown>();
+  const clientOfKey = new Map<string, string>();
   for (const [index, source] of sources.entries()) {
     if (!isRecord(source)) continue;
-    const { name, client } = source;
+    const { name, client, notification_key: key } = source;
     if (typeof name === "string" && names.has(name))
       problems.push(`source ${index + 1}, name: ${quoted(name)} stands twice`);
     names.add(name);
     if (typeof client === "string" && clients?.has(client) === false)
       problems.push(`source ${index + 1}, client: no rule names the client ${quoted(client)}`);
+    const blob = typeof key === "string" ? parseNotificationKey(key) : undefined;
+    if (blob === undefined || typeof client !== "string") continue;
+    const keyId = Buffer.from(blob).toString("base64");
+    const other = clientOfKey.get(keyId) ?? client;
+    clientOfKey.set(keyId, other);
+    // What is signed names no client: what one source was shown could be shown to the other.
+    if (other !== client)
+      problems.push(
+        `source ${index + 1}, notification_key: it is that of another source, of the client ${quoted(other)}`,
+      );
   }
   return problems;
 }

@@ -181,6 +181,16 @@ test("a name stands once, a client is one of the rules, and the state folder is 
     "pull.state: expected another folder than state, which holds the log",
     'source 2, name: "repos" stands twice',
     'source 2, client: no rule names the client "releng"',
+    'source 2, notification_key: it is that of another source, of the client "repos"',
   ]);
   expect(problems(source({ ports: 1 }))).toEqual(["source 1, ports: unknown key"]);
+});
+
+test("a key signs notifications for one client: a web server could show one source what was announced to another", () => {
+  const releng = '[[rules]]\nid = "iso"\nclient = "releng"\ntype = "iso"\nkey = "repo"\n';
+  const other = { name: "isos", client: "releng", notification_key: `${KEY} another comment` };
+  expect(problems(`${releng}${source()}${source(other)}`)).toEqual([
+    'source 2, notification_key: it is that of another source, of the client "repos"',
+  ]);
+  expect(problems(`${releng}${source()}${source({ ...other, client: "repos" })}`)).toEqual([]);
 });
