@@ -13,6 +13,11 @@ const CHUNK_BYTES = 256 * 1024;
 /** Files that wait for the signing service, or for the rest of them, at the same time: beyond, the oldest goes. */
 const MAX_FILES = 8;
 
+/** Of a file system so much is left to others: a twentieth, at most so many bytes. What sources are remembered by needs room as well. */
+const LEFT_FREE = { part: 1 / 20, maxBytes: 2 ** 30 };
+/** So often, in parts of that, it is looked at while a file comes: other sources write at the same time. */
+const LOOKS = 16;
+
 /** No name of a source has a dot. */
 const SPOOL_NAME = /^(?<source>[a-z0-9_-]{1,64})\.[0-9a-f]{64}\.[1-9]\d{0,15}\.spool$/;
 
@@ -90,13 +95,14 @@ export class Spool {
       hash = createHash("sha256");
       size = 0;
     }
-    await this.#checkRoom(file, file.size - size);
+    let nextLook = size + (await this.#checkRoom(file, file.size - size));
     for await (const chunk of download(size)) {
       if (size + chunk.byteLength > file.size)
         throw new Fault("source-unavailable", `${shown(file)} is larger than announced`);
       hash.update(chunk);
       await this.#write(handle, file, chunk, size);
       size += chunk.byteLength;
+      if (size >= nextLook) nextLook = size + (await this.#checkRoom(file, 0));
     }
     if (size < file.size)
       throw new Fault("source-unavailable", `${shown(file)} ended after ${size} of ${file.size} bytes`);
@@ -133,14 +139,16 @@ export class Spool {
     }
   }
 
-  /** A file that cannot fit need not fill the disk first. */
-  async #checkRoom(file: AnnouncedFile, neededBytes: number): Promise<void> {
-    const { bavail, bsize } = await this.#guard(() => statfs(this.#folder));
-    if (bavail * bsize < neededBytes)
-      throw new Fault(
-        "pull-state-failed",
-        `${this.#folder} has no room for ${shown(file)}, of ${encodeSize(file.size)}`,
-      );
+  /** A file that cannot fit need not fill the disk first. After how many bytes to look again. */
+  async #checkRoom(file: AnnouncedFile, neededBytes: number): Promise<number> {
+    const { bavail, blocks, bsize } = await this.#guard(() => statfs(this.#folder));
+    const leftFree = Math.min(blocks * bsize * LEFT_FREE.part, LEFT_FREE.maxBytes);
+    if (bavail * bsize >= neededBytes + leftFree) return leftFree / LOOKS;
+    if (neededBytes === 0) this.remove(file); // others may fit
+    throw new Fault(
+      "pull-state-failed",
+      `${this.#folder} has no room for ${shown(file)}, of ${encodeSize(file.size)}`,
+    );
   }
 
   /** What waits for long gives way to what is new. */

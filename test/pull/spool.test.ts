@@ -1,10 +1,19 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  readdirSync,
+  readFileSync,
+  statfsSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { AnnouncedFile } from "../../src/exchange/notification.ts";
 import { Fault } from "../../src/outcome.ts";
+import { SourceMemory } from "../../src/pull/source-memory.ts";
 import { type Download, Spool } from "../../src/pull/spool.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -174,6 +183,38 @@ describe.runIf(process.getuid?.() === 0)("on a small disk", () => {
       message: expect.stringMatching(/no room for core\.db\.tar\.gz \(request 7\)/),
     });
     expect(asked).toEqual([]);
+  });
+
+  test("a file takes not the last of the room: other sources remember what they see, and whoever else is there writes", async () => {
+    const memory = SourceMemory.open(folder, "others");
+    cleanup.add(() => memory.close());
+    const { bavail, bsize } = statfsSync(folder);
+    const bytes = randomBytes(bavail * bsize);
+    const all = announced(9, { name: "core.db.tar.gz", bytes });
+    await spool.fetch(all, from(bytes).download).catch(() => undefined);
+    const newest = { seq: 9, sha256: all.sha256, settled: false };
+    memory.remember({ ...memory.state, newest });
+    expect(memory.state.newest).toEqual(newest);
+    expect(spool.size(all)).toBe(0);
+  });
+
+  test("two sources that have room each, and not both, leave some", async () => {
+    const others = new Spool(folder, "others");
+    let least = Number.POSITIVE_INFINITY;
+    const files = [1, 2].map((seq) => randomBytes(220_000 + seq));
+    await Promise.allSettled(
+      files.map((bytes, index) => {
+        const file = announced(index + 1, { name: "core.db.tar.gz", bytes });
+        const slowly: Download = async function* (start) {
+          for (let at = start; at < bytes.length; at += 1000) {
+            yield bytes.subarray(at, at + 1000);
+            least = Math.min(least, statfsSync(folder).bavail);
+          }
+        };
+        return [spool, others][index]?.fetch(file, slowly);
+      }),
+    );
+    expect(least).toBeGreaterThan(1);
   });
 
   test("a file for which there is no room any more makes room for others", async () => {
