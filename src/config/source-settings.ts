@@ -31,11 +31,8 @@ export function parseSourceUrl(value: string): string | undefined {
  * what the proxy is to hide.
  */
 export function parseProxyUrl(value: string): string | undefined {
-  const { host, port } =
-    /^socks5h:\/\/(?<host>[^/:[\]@]+|\[[^/\]]+\]):(?<port>[1-9]\d{0,4})$/.exec(value)?.groups ?? {};
-  return host !== undefined && HOST.test(host) && Number(port) <= 65_535 && URL.canParse(value)
-    ? value
-    : undefined;
+  const { host } = /^socks5h:\/\/(?<host>[^/:[\]@]+|\[[^/\]]+\]):[1-9]\d{0,4}$/.exec(value)?.groups ?? {};
+  return host !== undefined && HOST.test(host) && URL.canParse(value) ? value : undefined;
 }
 
 /** An SSH key that notifications can be signed with; its blob (RFC 8709 §4). */

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import type { PullSource } from "../../src/config/config.ts";
 import { type Answered, type AnswerKind, answerName } from "../../src/exchange/answer.ts";
 import type { AnnouncedFile } from "../../src/exchange/notification.ts";
 import { Fault } from "../../src/outcome.ts";
@@ -75,4 +76,23 @@ export class MemoryServer implements SourceServer {
     if (why !== undefined) throw new Fault("source-unavailable", why);
     this.address = parseAddress("192.0.2.10");
   }
+}
+
+/** A source as the configuration would have it, in a hurry; its server is a {@link MemoryServer}. */
+export function memorySource(notificationKey: Uint8Array): PullSource {
+  return {
+    name: "repos",
+    url: "https://repo.example.org/signer",
+    client: "repos",
+    caFile: "/none",
+    crlFile: undefined,
+    certificateFile: "/none",
+    keyFile: "/none",
+    notificationKey,
+    pollMs: 10,
+    maxBackOffMs: 10,
+    timeoutMs: 1000,
+    maxBytes: 10_000,
+    proxy: undefined,
+  };
 }

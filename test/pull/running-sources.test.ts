@@ -1,108 +1,106 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { PullSource } from "../../src/config/config.ts";
+import type { Readable } from "node:stream";
+import { afterEach, expect, test, vi } from "vitest";
 import { answerName } from "../../src/exchange/answer.ts";
-import { RunningSources, type SourcePlan } from "../../src/pull/running-sources.ts";
+import type { AnnouncedFile } from "../../src/exchange/notification.ts";
+import { Fault } from "../../src/outcome.ts";
+import { RunningSources } from "../../src/pull/running-sources.ts";
+import type { Signing } from "../../src/pull/signing.ts";
+import type { Peer } from "../../src/request/peer.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { tempDir } from "../support/temp-dir.ts";
-import { type Announcer, announced, makeAnnouncer } from "./announcer.ts";
-import { MemoryServer } from "./memory-server.ts";
+import { announced, makeAnnouncer } from "./announcer.ts";
+import { MemoryServer, memorySource } from "./memory-server.ts";
 
 const cleanup = new Cleanup();
-afterEach(() => cleanup.run());
+afterEach(async () => {
+  vi.useRealTimers();
+  await cleanup.run();
+});
 
-const CORE = { name: "core.db.tar.gz", bytes: Buffer.from("core") };
+/** Signs when it is told to, or is given up. */
+class SlowSigning implements Signing {
+  readonly asked = Promise.withResolvers<void>();
+  readonly #answer = Promise.withResolvers<void>();
 
-let announcer: Announcer;
-let folder: string;
-let servers: Map<string, MemoryServer>;
-let lines: string[];
-let sources: RunningSources;
-beforeEach(async () => {
-  announcer = await makeAnnouncer(cleanup);
-  folder = await tempDir(cleanup);
-  servers = new Map();
-  lines = [];
-  sources = new RunningSources({
-    stateDirectory: folder,
-    connect: ({ name }) => serverOf(name),
-    say: (source, line) => lines.push(`${source}: ${line}`),
-    done: (source, line) => lines.push(`${source}: ${line}`),
+  async sign(_request: AnnouncedFile, _peer: Peer, file: Readable, giveUp: AbortSignal): Promise<Uint8Array> {
+    file.destroy();
+    giveUp.addEventListener("abort", () => this.#answer.reject(new Fault("busy", "given up")));
+    this.asked.resolve();
+    await this.#answer.promise;
+    return Buffer.from("signature");
+  }
+
+  finish(): void {
+    this.#answer.resolve();
+  }
+
+  async report(): Promise<void> {}
+}
+
+async function start() {
+  const announcer = await makeAnnouncer(cleanup);
+  const bytes = Buffer.from("core");
+  const request = announced(7, { name: "core.db.tar.gz", bytes });
+  const server = new MemoryServer();
+  server.files.set(request.sha256, bytes);
+  server.document = await announcer.document({ seq: 7, requests: [request] });
+  const signing = new SlowSigning();
+  const sources = new RunningSources({
+    stateDirectory: await tempDir(cleanup),
+    connect: () => server,
+    say: () => undefined,
+    done: () => undefined,
+  });
+  const source = memorySource(announcer.blob);
+  await sources.change([{ source, signing, basis: undefined }]);
+  await signing.asked.promise;
+  return { sources, signing, server, name: answerName(request, "sig") };
+}
+
+test("at the end, what is being signed is answered", async () => {
+  const { sources, signing, server, name } = await start();
+  const stopped = sources.stop();
+  await new Promise((resolve) => setImmediate(resolve));
+  signing.finish();
+  await stopped;
+  expect([...server.answers.keys()]).toEqual([name]);
+  expect(server.isClosed).toBe(true);
+});
+
+test("what takes longer than five seconds is given up: the next process asks again", async () => {
+  const { sources, server } = await start();
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const stopped = sources.stop();
+  vi.advanceTimersByTime(5_000);
+  await stopped;
+  expect([...server.answers.keys()]).toEqual([]);
+  expect(server.isClosed).toBe(true);
+});
+
+test("one that is the same goes on, another one begins anew, one that is gone ends", async () => {
+  const announcer = await makeAnnouncer(cleanup);
+  const servers: MemoryServer[] = [];
+  const sources = new RunningSources({
+    stateDirectory: await tempDir(cleanup),
+    connect: () => {
+      const server = new MemoryServer();
+      servers.push(server);
+      return server;
+    },
+    say: () => undefined,
+    done: () => undefined,
   });
   cleanup.add(() => sources.stop());
-});
-
-function serverOf(source: string): MemoryServer {
-  const server = servers.get(source) ?? new MemoryServer();
-  servers.set(source, server);
-  return server;
-}
-
-/** A source, signed for by somebody who signs everything. */
-function plan(name: string, settings: Partial<PullSource> = {}): SourcePlan {
-  return {
-    source: {
-      name,
-      url: "https://repo.example.org/signer",
-      client: "repos",
-      caFile: "/none",
-      crlFile: undefined,
-      certificateFile: "/none",
-      keyFile: "/none",
-      notificationKey: announcer.blob,
-      pollMs: 5,
-      maxBackOffMs: 5,
-      timeoutMs: 1000,
-      maxBytes: 10_000,
-      proxy: undefined,
-      ...settings,
-    },
-    signing: {
-      sign: async (_request, _peer, file) => {
-        for await (const _ of file);
-        return Buffer.from("signature");
-      },
-      report: async () => undefined,
-    },
-    basis: name,
-  };
-}
-
-/** Whether a source is worked on. */
-async function works(name: string): Promise<void> {
-  const server = serverOf(name);
-  const asked = server.asked.length;
-  await vi.waitFor(() => expect(server.asked.length).toBeGreaterThan(asked), { timeout: 10_000 });
-}
-
-test("a server that announces without end does not flood the journal", async () => {
-  const server = serverOf("repos");
-  const documents = await Promise.all(
-    Array.from({ length: 7 }, (_, index) => {
-      const requests = Array.from({ length: 1000 }, (_, at) => announced(1 + 1000 * index + at, CORE));
-      for (const request of requests) server.answers.set(answerName(request, "sig"), Buffer.from("x"));
-      return announcer.document({ seq: 1000 * (index + 1), requests });
-    }),
-  );
-  let looked = 0;
-  server.fails = (question) => {
-    if (question === "notification") server.document = documents[Math.floor(looked / 1000)];
-    else looked += 1;
-    return undefined;
-  };
-  await sources.change([plan("repos")]);
-  await vi.waitFor(() => expect(looked).toBe(7000), { timeout: 20_000 });
-  await vi.waitFor(() => expect(lines).toHaveLength(5001));
-});
-
-test("a source whose memory is damaged is a fault, and holds up no other", async () => {
-  await sources.change([plan("first"), plan("last")]);
-  await works("last");
-  writeFileSync(join(folder, "broken.db"), "x");
-  const changed = ["first", "broken", "last"].map((name) => plan(name, { pollMs: 6 }));
-  await expect(sources.change(changed)).rejects.toMatchObject({ code: "pull-state-failed" });
-  await works("first");
-  await works("last");
-  expect(servers.has("broken")).toBe(false);
+  const source = memorySource(announcer.blob);
+  const signing = new SlowSigning();
+  const open = () => servers.map(({ isClosed }) => !isClosed);
+  await sources.change([{ source, signing, basis: "a" }]);
+  await sources.change([{ source: { ...source }, signing: new SlowSigning(), basis: "a" }]);
+  expect(open()).toEqual([true]);
+  await sources.change([{ source: { ...source, pollMs: 20 }, signing, basis: "a" }]);
+  expect(open()).toEqual([false, true]);
+  await sources.change([{ source: { ...source, pollMs: 20 }, signing, basis: "b" }]);
+  expect(open()).toEqual([false, false, true]);
+  await sources.change([]);
+  expect(open()).toEqual([false, false, false]);
 });

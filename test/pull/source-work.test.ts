@@ -15,7 +15,7 @@ import type { Peer } from "../../src/request/peer.ts";
 import { Cleanup } from "../support/cleanup.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { type Announcer, announced, makeAnnouncer, type Offered } from "./announcer.ts";
-import { MemoryServer } from "./memory-server.ts";
+import { MemoryServer, memorySource } from "./memory-server.ts";
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -66,22 +66,7 @@ function begin(settings: Partial<PullSource> = {}): {
   end: () => Promise<void>;
   run: () => void;
 } {
-  const source: PullSource = {
-    name: "repos",
-    url: "https://repo.example.org/signer",
-    client: "repos",
-    caFile: "/none",
-    crlFile: undefined,
-    certificateFile: "/none",
-    keyFile: "/none",
-    notificationKey: announcer.blob,
-    pollMs: 10,
-    maxBackOffMs: 10,
-    timeoutMs: 1000,
-    maxBytes: 10_000,
-    proxy: undefined,
-    ...settings,
-  };
+  const source = { ...memorySource(announcer.blob), ...settings };
   const memory = SourceMemory.open(folder, "repos");
   const work = new SourceWork({
     source,
