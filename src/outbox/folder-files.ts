@@ -2,12 +2,14 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fchownSync,
   fstatSync,
   fsyncSync,
   futimesSync,
   openSync,
   readSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
@@ -35,6 +37,7 @@ export function replaceFile(path: string, content: string, attributes: FileAttri
     try {
       const bytes = Buffer.from(content, "latin1");
       for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+      giveToFolder(file, dirname(path));
       fchmodSync(file, mode);
       if (stamp !== undefined) futimesSync(file, UNREAD, stamp);
       if (isDurable) fsyncSync(file);
@@ -46,6 +49,13 @@ export function replaceFile(path: string, content: string, attributes: FileAttri
     remove(temporary);
     throw error;
   }
+}
+
+/** What root writes in somebody's folder is that one's, as if it had written it itself: it could not read it else. */
+function giveToFolder(file: number, folder: string): void {
+  if (process.geteuid?.() !== 0) return;
+  const { uid, gid } = statSync(folder);
+  fchownSync(file, uid, gid);
 }
 
 /** As time of last access: the first reader changes it, also on a file system that is mounted with relatime. */

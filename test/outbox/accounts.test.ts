@@ -145,6 +145,24 @@ describe("one account and the web server's", () => {
     expect(story.folder.left()).toEqual(NOTHING);
   });
 
+  test("root may sign by hand, and be killed: the account goes on", async () => {
+    const { publish, web } = accounts;
+    const args = ["--config", join(open, "client.toml"), "sign"];
+    const env = { PATH: "/usr/bin:/bin" };
+    const killed = spawn(program, [...args, newFile(publish)], { env });
+    cleanup.add(() => killed.kill("SIGKILL"));
+    await expect.poll(() => story.folder.notification()?.requests.length).toBe(1);
+    killed.kill("SIGKILL");
+    await new Promise((resolve) => killed.once("close", resolve));
+    const enclave = startPullEnclave(cleanup, story.folder, readAs(web), putAs(web, "644"));
+    expect(await signAs(publish)).toMatchObject({ status: 0, stderr: "" });
+    expect(await run(program, [...args, newFile(publish)], { env })).toMatchObject({ status: 0, stderr: "" });
+    expect(await signAs(publish)).toMatchObject({ status: 0, stderr: "" });
+    await enclave.stop();
+    expect(enclave.complaints).toEqual([]);
+    expect(story.folder.left()).toEqual(NOTHING);
+  });
+
   test("another account is told what it lacks", async () => {
     expect(await signAs(accounts.second)).toMatchObject({
       status: 78,
