@@ -62,7 +62,7 @@ export function addCaCommand(program: Command, tools: CaTools): void {
         .choices(["ed448", "ed25519"])
         .default("ed448"),
     )
-    .option("--days <n>", "how long it lasts", parseDays, CA_DAYS)
+    .option("--days <n>", "days that it lasts", parseDays, CA_DAYS)
     .action((directory: string, options: InitOptions) => finish(init(directory, options, print)));
 
   ca.command("issue")
@@ -70,7 +70,7 @@ export function addCaCommand(program: Command, tools: CaTools): void {
     .argument("<directory>", "the CA's folder")
     .argument("<use>", "server or client")
     .argument("<name...>", "of a server, its host names and addresses; of a client, its name")
-    .option("--days <n>", "how long it lasts", parseDays, CERTIFICATE_DAYS)
+    .option("--days <n>", "days that it lasts", parseDays, CERTIFICATE_DAYS)
     .action((directory: string, use: string, names: string[], { days }: { days: number }) =>
       finish(issue(directory, { use, names, days }, print)),
     );
@@ -94,7 +94,7 @@ export function addCaCommand(program: Command, tools: CaTools): void {
     .argument("<directory>", "the CA's folder")
     .option(
       "--days <n>",
-      "how long it is good (default: as long as any certificate, 397 at least)",
+      "days that it is good (default: as long as any certificate, 397 at least)",
       parseDays,
     )
     .action((directory: string, { days }: { days?: number }) => finish(crl(directory, days, print)));
@@ -182,7 +182,7 @@ function describeIssued(authority: Authority, issued: IssuedCertificate, print: 
     print(`  install -D -m 0600 -t /etc/signer/nginx ${files.join(" ")}`);
     print("  nginx -t && systemctl reload nginx");
   } else {
-    print("On the signing host, as root; signer-pull is the account that connects:");
+    print("On the signing host, as root; -o is the account that connects, in standalone mode signer:");
     print(`  install -D -m 0600 -o signer-pull -t /etc/signer/pull ${files.join(" ")}`);
     print("The next connection uses it; nothing is to be restarted. For nginx, where this name is new:");
     print(`  "CN=${name}" yes;`);
@@ -303,7 +303,7 @@ function describeCrl(authority: Authority, until: Date, print: Print): void {
   print("On the server, as root:");
   print(`  install -D -m 0600 -t /etc/signer/nginx ${file}`);
   print("  nginx -t && systemctl restart nginx");
-  print("On the signing host, as root; signer-pull is the account that connects:");
+  print("On the signing host, as root; -o is the account that connects, in standalone mode signer:");
   print(`  install -D -m 0600 -o signer-pull -t /etc/signer/pull ${file}`);
 }
 
