@@ -4,6 +4,7 @@ import { signCheckpoint } from "../../src/log/checkpoint.ts";
 import { cosign, type Witness, type WitnessKey } from "../../src/log/cosignature.ts";
 import type { StoredEntry } from "../../src/log/log-source.ts";
 import { treeRoot } from "../../src/log/merkle.ts";
+import type { Connection } from "../../src/log/remote/connection.ts";
 import { entryMessages, readEntry } from "../../src/log/remote/entry-messages.ts";
 import {
   type AppendMessage,
@@ -13,7 +14,6 @@ import {
   type ReceiverMessage,
 } from "../../src/log/remote/message.ts";
 import { readMessages } from "../../src/log/remote/message-stream.ts";
-import type { Connection } from "../../src/log/remote/connection.ts";
 import { encodeVerifierKey, type NoteSigner, noteKey, type VerifierKey } from "../../src/log/signed-note.ts";
 import { treeOf } from "../log/memory-tree.ts";
 
