@@ -145,7 +145,10 @@ export class Authority {
     return readRevocations(this.directory);
   }
 
-  /** Makes a key and its certificate, and a new list of revoked ones, which is to be installed with it. */
+  /**
+   * Makes a key and its certificate, and a new list of revoked ones, which is to be installed with it. Fault `bad-configuration`
+   * where the CA has ended, or another client's name differs in case alone.
+   */
   issue(wanted: NewCertificate, now: Date): IssuedCertificate {
     const { name, use, hosts, days } = wanted;
     const until = new Date(Math.min(now.getTime() + days * DAY_MS, this.until.getTime()));
@@ -155,6 +158,7 @@ export class Authority {
         `${this.directory}: the CA has ended: signer ca init makes a new one`,
       );
     return guarded(this.directory, () => {
+      if (use === "client") this.#refuseLookalike(name);
       const serial = newSerial();
       this.#work((work) => {
         const folder = join(work, "new");
@@ -237,6 +241,19 @@ export class Authority {
       const pem = readFileSync(this.crlFile, "latin1").replace(/-----[^-]+-----/g, "");
       return Buffer.from(pem, "base64").includes(Buffer.from(serial, "hex")); // 20 random octets stand there for nothing else
     });
+  }
+
+  /** nginx's map lets in by name, and takes upper and lower case for the same: one client's certificate would be another's. */
+  #refuseLookalike(name: string): void {
+    const taken = this.certificates().find(
+      (other) =>
+        other.use === "client" && other.name !== name && other.name.toLowerCase() === name.toLowerCase(),
+    );
+    if (taken !== undefined)
+      throw new Fault(
+        "bad-configuration",
+        `${this.directory}: there is a client ${taken.name}, and nginx takes ${name} for it`,
+      );
   }
 
   get #algorithm(): KeyAlgorithm {

@@ -142,6 +142,20 @@ describe("what it issues", () => {
     expect(() => issueClient(short, "enclave", 397, later)).toThrow("the CA has ended");
   });
 
+  test("no two clients have the same name but for upper and lower case, which nginx takes for one", async () => {
+    const authority = await newAuthority(cleanup, { algorithm: "ed25519" });
+    issueClient(authority, "enclave");
+    const before = readdirSync(authority.directory).toSorted();
+    expect(() => issueClient(authority, "Enclave")).toThrow(
+      expect.objectContaining({
+        code: "bad-configuration",
+        message: expect.stringMatching(/there is a client enclave, and nginx takes Enclave for it$/),
+      }),
+    );
+    expect(readdirSync(authority.directory).toSorted()).toEqual(before);
+    issueClient(authority, "enclave");
+  });
+
   test("a folder with something in it does not become a CA", async () => {
     const before = await contentsOf(authority.directory);
     const create = (directory: string) =>
