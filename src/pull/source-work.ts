@@ -20,6 +20,9 @@ const CLOCK_TOLERANCE_MS = 3_600_000;
 /** After news a question out of turn waits so long, in ms: a server with news each time would else be asked without end. */
 const AFTER_NEWS_MS = 1_000;
 
+/** Asked once, a download that breaks is tried so often: a server that gives an octet each time is not worth more. */
+const MOST_ROUNDS = 100;
+
 /**
  * Refusals that another attempt may not meet. `bad-request` is one: the command is well-formed, so that the service speaks
  * another version of the relay's protocol.
@@ -103,7 +106,9 @@ export class SourceWork {
     const failed = await this.#pollAndSay(ending);
     if (failed !== undefined) return failed;
     let first: Code | undefined = this.#bad?.refusal.code;
-    for (let todo = this.#requests.open; todo.length > 0; ) {
+    let todo = this.#requests.open;
+    for (let round = 0; todo.length > 0; round += 1) {
+      if (round === MOST_ROUNDS) return first ?? "source-unavailable";
       const again: PendingRequest[] = [];
       for (const request of todo) {
         if (ending.soon.aborted) return "busy";
@@ -112,8 +117,9 @@ export class SourceWork {
         if (outcome?.wentOn) again.push(request);
         else first ??= outcome?.code;
         // Where it is not this file, but the server, the others need not each find that out.
-        if (outcome?.code === "source-unavailable" && (await this.#pollAndSay(ending)) !== undefined)
-          return first;
+        if (outcome?.code !== "source-unavailable") continue;
+        const away = await this.#pollAndSay(ending);
+        if (away !== undefined) return first ?? away;
       }
       todo = again;
     }

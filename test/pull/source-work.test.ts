@@ -231,6 +231,25 @@ describe("asked once", () => {
     );
   });
 
+  test("a download that goes on in ever so small pieces ends, and the next run goes on with it", async () => {
+    await offer(10, [{ ...CORE, bytes: Buffer.from("x".repeat(9500)) }]);
+    server.breaksAfter = 1;
+    expect(await once()).toBe("source-unavailable");
+    expect(server.asked.filter((each) => each.startsWith("download"))).toHaveLength(100);
+    server.breaksAfter = 10_000;
+    expect(await once()).toBeUndefined();
+    expect(server.asked.filter((each) => each.startsWith("download")).at(-1)).toBe(
+      "download core.db.tar.gz 100",
+    );
+  });
+
+  test("a server that goes away after a part of a file: there is something left to do", async () => {
+    await offer(10, [{ ...CORE, bytes: Buffer.from("x".repeat(9500)) }]);
+    server.breaksAfter = 4000;
+    server.fails = () => (server.count("notification") > 1 ? "connection refused" : undefined);
+    expect(await once()).toBe("source-unavailable");
+  });
+
   test("a server that goes away in the middle ends it: not each request finds that out", async () => {
     await offer(
       50,
