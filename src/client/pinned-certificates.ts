@@ -8,7 +8,7 @@ export type PinnedCertificates = readonly PublicKey[];
 const MAX_FILE_BYTES = 1024 * 1024;
 
 /**
- * Reads the OpenPGP certificates of `public_key`, armored or not, one or several.
+ * Reads the OpenPGP certificates of `public_key`, armored or not, one or several, also as blocks of armor one behind the other.
  * @throws Fault `bad-configuration` where the file cannot be read, is larger than 1 MiB, or holds anything but public keys
  */
 export async function readPinnedCertificates(file: string): Promise<PinnedCertificates> {
@@ -24,10 +24,20 @@ export async function readPinnedCertificates(file: string): Promise<PinnedCertif
     const isBinary = ((bytes[0] ?? 0) & 0x80) !== 0;
     const keys = isBinary
       ? await openpgp.readKeys({ binaryKeys: bytes })
-      : await openpgp.readKeys({ armoredKeys: bytes.toString("latin1") });
+      : (
+          await Promise.all(
+            armoredBlocks(bytes.toString("latin1")).map((armoredKeys) => openpgp.readKeys({ armoredKeys })),
+          )
+        ).flat();
     if (keys.length === 0 || keys.some((key) => key.isPrivate())) throw wrong();
     return keys as PublicKey[];
   } catch (error) {
     throw error instanceof Fault ? error : wrong(error);
   }
+}
+
+/** Each armored block of a text, with what stands before the first: openpgp.js reads the first alone, as if there were no others. */
+function armoredBlocks(text: string): readonly string[] {
+  const [before = "", ...blocks] = text.split(/^(?=-----BEGIN PGP )/m);
+  return blocks.length === 0 ? [before] : blocks;
 }

@@ -27,6 +27,23 @@ beforeAll(async () => {
 });
 afterAll(() => cleanup.run());
 
+test("certificates may stand one behind the other in one file, and then all of them count", async () => {
+  const other = await (await makeHost(cleanup)).host.loadKey("repo" as never);
+  const made = certificates.map((certificate) => certificate.armor());
+  const file = join(await tempDir(cleanup), "repo.asc");
+  const read = async (text: string) => {
+    writeFileSync(file, text);
+    return (await readPinnedCertificates(file)).map((key) => key.getFingerprint());
+  };
+  const both = `# two hosts\n${other.armoredPublicKey}\n${made.join("")}`;
+  expect(new Set(await read(both))).toEqual(
+    new Set([...(await read(other.armoredPublicKey)), ...(await read(made.join("")))]),
+  );
+  expect(await read(both)).toHaveLength(2);
+  for (const bad of [`${both}-----BEGIN PGP PUBLIC KEY BLOCK-----\n`, "no key"])
+    await expect(read(bad)).rejects.toThrow(expect.objectContaining({ code: "bad-configuration" }));
+});
+
 function objection(bytes: Uint8Array, ageMs = 0, name = "core.db.tar.gz", data: Uint8Array = BYTES) {
   const message = startMessageHash([]);
   message.update(data);
