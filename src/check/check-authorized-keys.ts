@@ -10,12 +10,14 @@ import { type Finding, note, ok, problem, warning } from "./finding.ts";
  * signing key with it.
  * @param setting AuthorizedKeysFile, as `sshd -T` prints it
  * @param clients that the rules name
+ * @param isFetched whether `signer pull` asks for all that this account is for: then no SSH key need log in
  */
 export function checkAuthorizedKeys(
   setting: string,
   account: Account,
   clients: ReadonlySet<string>,
   mode: Mode,
+  isFetched = false,
 ): readonly Finding[] {
   const files = authorizedKeysFiles(setting, account);
   const found = files.flatMap((file) => {
@@ -25,7 +27,9 @@ export function checkAuthorizedKeys(
   if (found.some(({ text }) => text === "unreadable"))
     return [note("sshd", `${files.join(", ")} cannot be read: run check as root`)];
   if (found.length === 0)
-    return [warning("sshd", `no SSH key may log into ${account.name}: expected ${files.join(" or ")}`)];
+    return isFetched
+      ? [ok("sshd", `no SSH key may log into ${account.name}: signer pull asks in its place`)]
+      : [warning("sshd", `no SSH key may log into ${account.name}: expected ${files.join(" or ")}`)];
   const findings = found.flatMap(({ file, text }) =>
     parseAuthorizedKeys(text).flatMap((key) =>
       checkKey(`${file} line ${key.line}`, key, account, clients, mode),

@@ -6,7 +6,7 @@ import { quoted } from "../outcome.ts";
 import { clientSocket } from "../service/client-socket.ts";
 import { type Account, findAccount, findGroup, type Group, mayAccess } from "./account.ts";
 import { checkReach } from "./check-files.ts";
-import { pullAccount } from "./check-sources.ts";
+import { areFetched, pullAccount } from "./check-sources.ts";
 import { checkSshd } from "./check-sshd.ts";
 import { type Finding, note, ok, problem, warning } from "./finding.ts";
 
@@ -58,9 +58,23 @@ export function checkClients(check: ClientCheck): readonly Finding[] {
     ...[...named.values()].flatMap((account) => [
       ...checkDistance(check, account, owner),
       // Into the account of signer pull, which may be in a client's group as well, nobody logs.
-      ...(account.uid === pulls ? [] : checkSshd(account, check.sshdConfig, new Set(clients), "split")),
+      ...(account.uid === pulls
+        ? []
+        : checkSshd(
+            account,
+            check.sshdConfig,
+            new Set(clients),
+            "split",
+            areFetched(config, clientsOf(relays, account)),
+          )),
     ]),
   ];
+}
+
+function clientsOf(relays: readonly Relay[], { uid }: Account): readonly string[] {
+  return relays
+    .filter(({ accounts }) => accounts.some((each) => each.uid === uid))
+    .map(({ client }) => client);
 }
 
 function relayOf({ service }: Config, client: string, user: string | undefined): Relay {

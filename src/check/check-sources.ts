@@ -25,6 +25,11 @@ export function checkSources(config: Config, now: Date): readonly Finding[] {
   ];
 }
 
+/** Whether each of these clients is one that `signer pull` asks for: nobody need ask over SSH. */
+export function areFetched({ sources }: Config, clients: readonly string[]): boolean {
+  return clients.every((client) => sources.some((source) => source.client === client));
+}
+
 /** Who fetches, or would: the owner of the folder of `[pull]`; undefined where there is none. */
 export function pullAccount({ pull }: Config): Account | undefined {
   const found = stat(pull.stateDirectory);

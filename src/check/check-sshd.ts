@@ -23,12 +23,14 @@ const WANTED: readonly (readonly [setting: string, value: string, why: string])[
 /**
  * What sshd will do for the account, asked of sshd itself. A ForceCommand replaces the `command=` of authorized_keys, and
  * with it the `--client` that the rules go by.
+ * @param isFetched see {@link checkAuthorizedKeys}
  */
 export function checkSshd(
   account: Account,
   configFile: string,
   clients: ReadonlySet<string>,
   mode: Mode,
+  isFetched = false,
 ): readonly Finding[] {
   const settings = askSshd(account.name, configFile);
   const shell = checkShell(account);
@@ -36,7 +38,7 @@ export function checkSshd(
     return [...shell, note("sshd", `sshd -T says nothing about ${account.name}: ${settings}`)];
   return [
     ...shell,
-    ...checkForcedCommand(account, settings, clients, mode),
+    ...checkForcedCommand(account, settings, { clients, mode, isFetched }),
     ...WANTED.filter(([setting, value]) => settings.get(setting) !== value).map(([setting, value, why]) =>
       note("sshd", `${setting} ${value} is advised for ${account.name}: ${why}`),
     ),
@@ -52,8 +54,7 @@ function checkShell({ name, shell }: Account): readonly Finding[] {
 function checkForcedCommand(
   account: Account,
   settings: ReadonlyMap<string, string>,
-  clients: ReadonlySet<string>,
-  mode: Mode,
+  { clients, mode, isFetched }: { clients: ReadonlySet<string>; mode: Mode; isFetched: boolean },
 ): readonly Finding[] {
   const forced = settings.get("forcecommand") ?? "none";
   if (forced !== "none" && !/\baccept\b.*--client[ =]\S/.test(forced))
@@ -73,7 +74,7 @@ function checkForcedCommand(
     ];
   return [
     ok("sshd", `no ForceCommand replaces command= for ${account.name}`),
-    ...checkAuthorizedKeys(settings.get("authorizedkeysfile") ?? "none", account, clients, mode),
+    ...checkAuthorizedKeys(settings.get("authorizedkeysfile") ?? "none", account, clients, mode, isFetched),
   ];
 }
 

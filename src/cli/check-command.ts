@@ -5,7 +5,7 @@ import { checkFiles } from "../check/check-files.ts";
 import { checkKeys } from "../check/check-keys.ts";
 import { checkLog } from "../check/check-log.ts";
 import { checkRemoteLogs } from "../check/check-remote-logs.ts";
-import { checkSources } from "../check/check-sources.ts";
+import { areFetched, checkSources } from "../check/check-sources.ts";
 import { checkServiceLogin, checkSshd } from "../check/check-sshd.ts";
 import { type Finding, note, ok, problem } from "../check/finding.ts";
 import type { Config } from "../config/config.ts";
@@ -76,8 +76,9 @@ function checkStandalone(
         `there is no account ${quoted(user ?? owner)}: expected the one that SSH logs into`,
       ),
     ];
+  const clients = config.rules.map(({ client }) => client);
   return [
-    ...checkSshd(account, sshdConfig, new Set(config.rules.map(({ client }) => client)), "standalone"),
+    ...checkSshd(account, sshdConfig, new Set(clients), "standalone", areFetched(config, clients)),
     note(
       "sshd",
       `standalone mode: SSH logs into ${account.name}, which can read the keys; split mode keeps them apart (docs/SPLIT.md)`,

@@ -105,11 +105,15 @@ describe("check", () => {
     ]);
   });
 
-  test("no file is a warning, a file that this process cannot read a note", async () => {
+  test("no file is a warning, unless signer pull asks instead; a file that this process cannot read a note", async () => {
     const home = await tempDir(cleanup);
     const findings = () => checkAuthorizedKeys("a b", { ...account, home }, new Set(["repos"]), "standalone");
     expect(findings()).toMatchObject([
       { level: "warning", text: `no SSH key may log into signer: expected ${home}/a or ${home}/b` },
+    ]);
+    const fetched = checkAuthorizedKeys("a b", { ...account, home }, new Set(["repos"]), "split", true);
+    expect(fetched).toMatchObject([
+      { level: "ok", text: expect.stringMatching(/^no SSH key .* signer pull/) },
     ]);
     mkdirSync(join(home, "a"));
     chmodSync(join(home, "a"), 0o700);

@@ -9,7 +9,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { checkSources } from "../../src/check/check-sources.ts";
+import { areFetched, checkSources } from "../../src/check/check-sources.ts";
+import type { Config } from "../../src/config/config.ts";
 import { parseConfig } from "../../src/config/parse-config.ts";
 import { type Announcer, makeAnnouncer } from "../pull/announcer.ts";
 import { type CertificateAuthority, type CertificateFiles, makeAuthority } from "../support/certificates.ts";
@@ -279,4 +280,11 @@ test("signer check has it among the rest", async () => {
   expect(stdout.toString()).toMatch(/^ERROR {4}sources {8}.*pull is missing: make it/m);
   expect(stdout.toString()).toMatch(/^ok {7}sources {8}repos: .*enclave\.pem is valid until/m);
   expect(status).not.toBe(0);
+});
+
+test("nobody need ask over SSH where each client has a source", () => {
+  const config = { sources: [{ client: "repos" }, { client: "iso" }] } as unknown as Config;
+  expect(areFetched(config, ["repos"])).toBe(true);
+  expect(areFetched(config, ["iso", "repos"])).toBe(true);
+  expect(areFetched(config, ["repos", "releng"])).toBe(false);
 });
