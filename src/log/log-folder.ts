@@ -40,8 +40,13 @@ export function createLogFolder(directory: string, { files, refuseExisting, writ
   } catch (cause) {
     if (cause instanceof Fault || cause instanceof TypeError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === "EEXIST") refuseExisting();
-    throw new Fault("log-not-durable", "the state directory cannot be written", { cause });
+    throw new Fault("log-not-durable", `${directory} cannot be written${reason(cause)}`, { cause });
   }
+}
+
+function reason(cause: unknown): string {
+  const { code } = cause as NodeJS.ErrnoException;
+  return code === undefined ? "" : ` (${code})`;
 }
 
 /** Makes a database (0600) of the ledger's schema, durably; `fill` runs in the transaction that makes it. */

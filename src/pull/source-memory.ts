@@ -79,8 +79,13 @@ export function openStateFolder(path: string, sources: readonly string[]): void 
   const self = process.geteuid?.();
   if (found === undefined)
     throw new Fault("no-state", `${path} is missing: make it, mode 0700, for the account of signer pull`);
-  if (!found.isDirectory() || found.uid !== self || (found.mode & GROUP_AND_OTHERS) !== 0)
-    throw new Fault("pull-state-failed", `${path} has to be a folder of mode 0700 that account ${self} owns`);
+  if (found.isDirectory() && found.uid !== self)
+    throw new Fault(
+      "pull-state-failed",
+      `${path} belongs to account ${found.uid}, and this is account ${self}: the one that owns it fetches`,
+    );
+  if (!found.isDirectory() || (found.mode & GROUP_AND_OTHERS) !== 0)
+    throw new Fault("pull-state-failed", `${path} has to be a folder of mode 0700, this account's alone`);
   try {
     for (const name of readdirSync(path))
       if (isSpoolOf(name, undefined) && !sources.some((source) => isSpoolOf(name, source)))
