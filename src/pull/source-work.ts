@@ -108,7 +108,11 @@ export class SourceWork {
     let first: Code | undefined = this.#bad?.refusal.code;
     let todo = this.#requests.open;
     for (let round = 0; todo.length > 0; round += 1) {
-      if (round === MOST_ROUNDS) return first ?? "source-unavailable";
+      if (round === MOST_ROUNDS) {
+        for (const request of todo)
+          this.#complain(request, `source-unavailable: the download broke ${MOST_ROUNDS} times`);
+        return first ?? "source-unavailable";
+      }
       const again: PendingRequest[] = [];
       for (const request of todo) {
         if (ending.soon.aborted) return "busy";

@@ -236,6 +236,7 @@ describe("asked once", () => {
     server.breaksAfter = 1;
     expect(await once()).toBe("source-unavailable");
     expect(server.asked.filter((each) => each.startsWith("download"))).toHaveLength(100);
+    expect(said).toEqual(["core.db.tar.gz (request 9): source-unavailable: the download broke 100 times"]);
     server.breaksAfter = 10_000;
     expect(await once()).toBeUndefined();
     expect(server.asked.filter((each) => each.startsWith("download")).at(-1)).toBe(
