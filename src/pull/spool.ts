@@ -14,7 +14,7 @@ const CHUNK_BYTES = 256 * 1024;
 const MAX_FILES = 8;
 
 /** Of a file system so much is left to others: a twentieth, at most so many bytes. What sources are remembered by needs room as well. */
-const LEFT_FREE = { part: 1 / 20, maxBytes: 2 ** 30 };
+const LEFT_FREE = { part: 1 / 20, maxBytes: 2 ** 28 };
 /** So often, in parts of that, it is looked at while a file comes: other sources write at the same time. */
 const LOOKS = 16;
 
