@@ -22,7 +22,7 @@ const PARTS = ["outbox", "inbox", "requests"] as const;
 
 /**
  * Opens the folder. It is not made here: who may write to which part of it is for an administrator to say.
- * @throws Fault `bad-configuration` where a part is missing or this account may not write to it; the message has the commands
+ * @throws Fault `bad-configuration` where a part is missing or this account may not write to it; the message says what to do
  */
 export function openPullFolder(path: string): PullFolder {
   const [outbox, inbox, requests] = PARTS.map((part) => join(path, part)) as [string, string, string];
@@ -41,10 +41,19 @@ function fileMode(folder: string, path: string): number {
     const why = errorCode(cause) ?? String(cause);
     throw new Fault(
       "bad-configuration",
-      `expected the folder ${quoted(folder, 300)}, writable for this account (${why}); as root: ${commands(path)}`,
+      `expected the folder ${quoted(folder, 300)}, writable for this account (${why}); ${remedy(path, why)}`,
       { cause },
     );
   }
+}
+
+/** A folder that is another account's, or a group's, is not to be taken away from it by a command that somebody copies. */
+function remedy(path: string, why: string): string {
+  const owner = why === "EACCES" ? statSync(path, { throwIfNoEntry: false })?.uid : undefined;
+  if (owner === undefined || owner === process.geteuid?.()) return `as root: ${commands(path)}`;
+  return owner === 0
+    ? "run this as an account of its group"
+    : `${quoted(path, 300)} is account ${owner}'s: run this as that account`;
 }
 
 /** What makes the folder, for one account; the web server's group has another name elsewhere. */

@@ -163,13 +163,14 @@ describe("one account and the web server's", () => {
     expect(story.folder.left()).toEqual(NOTHING);
   });
 
-  test("another account is told what it lacks", async () => {
-    expect(await signAs(accounts.second)).toMatchObject({
-      status: 78,
-      stderr: expect.stringMatching(
-        /expected the folder ".*outbox", writable for this account \(EACCES\); as root: install -d/,
-      ),
-    });
+  test("another account is told whose the folder is, and not how to take it away", async () => {
+    const { stderr, status } = await signAs(accounts.second);
+    const whose = `is account ${accounts.publish.uid}'s: run this as that account\n`;
+    expect([status, stderr.toString()]).toEqual([78, expect.stringContaining(whose)]);
+    expect(stderr.toString()).toMatch(
+      /expected the folder ".*outbox", writable for this account \(EACCES\); /,
+    );
+    expect(stderr.toString()).not.toContain("install -d");
   });
 });
 
