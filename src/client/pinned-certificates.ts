@@ -36,8 +36,9 @@ export async function readPinnedCertificates(file: string): Promise<PinnedCertif
   }
 }
 
-/** Each armored block of a text, with what stands before the first: openpgp.js reads the first alone, as if there were no others. */
+/** Each armored block of a text, or all of one that has none: openpgp.js reads the first alone, as if there were no others. */
 function armoredBlocks(text: string): readonly string[] {
-  const [before = "", ...blocks] = text.split(/^(?=-----BEGIN PGP )/m);
-  return blocks.length === 0 ? [before] : blocks;
+  const begin = "-----BEGIN PGP ";
+  const blocks = text.split(new RegExp(`(?=${begin})`)).filter((block) => block.startsWith(begin));
+  return blocks.length === 0 ? [text] : blocks;
 }
