@@ -70,11 +70,11 @@ export async function pullCommand(
       manager,
     });
     try {
-      await sources.change(plans);
+      await begin(sources, plans);
       hangUp = () => reloading.begin();
       manager.watch(() => undefined);
       manager.tell("READY=1");
-      say(`watches ${wanted.map(({ name }) => name).join(", ")}`);
+      say(`watches ${sources.names.join(", ")}`);
       await Promise.race([stopped, sources.broken]);
     } finally {
       hangUp = () => undefined;
@@ -85,6 +85,16 @@ export async function pullCommand(
     return 0;
   } finally {
     manager.close();
+  }
+}
+
+/** A source that cannot be begun stops no other; where none can, there is nothing to wait for. */
+async function begin(sources: RunningSources, plans: readonly SourcePlan[]): Promise<void> {
+  try {
+    await sources.change(plans);
+  } catch (error) {
+    if (!(error instanceof Fault) || sources.names.length === 0) throw error;
+    say(`${error.code}: ${error.message}; the other sources are watched`);
   }
 }
 

@@ -51,6 +51,11 @@ export class RunningSources {
     return this.#broken.promise;
   }
 
+  /** Names of those that are worked on. */
+  get names(): readonly string[] {
+    return [...this.#running.keys()];
+  }
+
   /**
    * Works on these from now on: those that are as they were go on, the others are ended, or begun.
    * @throws Fault as of {@link SourceMemory}, the first one: that source is not worked on, all others are

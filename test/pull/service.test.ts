@@ -100,6 +100,22 @@ test("it has signed what comes, says so, and ends with 0 when it is told to", as
   expect(running.lines).toHaveLength(3);
 });
 
+test("a source whose memory is damaged stops no other one, and is said", async () => {
+  const [nginx, service] = await Promise.all([
+    startNginx(cleanup, { authority: site.authority }),
+    startSigningService(cleanup),
+  ]);
+  const source = { ...site, url: nginx.url, notificationKey: site.announcer.publicKey };
+  const enclave = makeEnclave(cleanup, service.host, [{ ...source, name: "damaged" }, source]);
+  writeFileSync(join(enclave.state, "damaged.db"), "no database");
+  const running = new Running(enclave.start());
+  await running.until(/^watches repos$/);
+  expect(running.lines[0]).toMatch(/^pull-state-failed: .*damaged\.db .*; the other sources are watched$/);
+  const server = new ServerFolder(nginx.folder, site.announcer);
+  await answered(server, await server.offer([CORE]));
+  expect(await running.stop()).toBe(0);
+});
+
 test("in split mode it has neither key nor log: not in its fence, and what it is told of it passes on", async () => {
   const scene = await setUp();
   const { server, service, enclave } = scene;
