@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Help, InvalidArgumentError, Option } from "commander";
 import { Authority, type KeyAlgorithm } from "../ca/authority.ts";
 import {
   type CertifiedHost,
@@ -52,6 +52,11 @@ export function addCaCommand(program: Command, tools: CaTools): void {
       "make the certificates with which signing host, repository server and log host know each other",
     )
     .addHelpText("after", HELP);
+  // Without "[options]", so that there is room for the descriptions in 80 columns.
+  ca.configureHelp({
+    ...ca.configureHelp(),
+    subcommandTerm: (command) => new Help().subcommandTerm(command).replace(" [options]", ""),
+  });
 
   ca.command("init")
     .description("make a certification authority in a new folder")
