@@ -34,6 +34,10 @@ const SHORT_SERIAL = 8;
 /** With fewer days left a certificate is to be renewed. */
 const SOON_DAYS = 30;
 
+/** Two accounts of split mode show a certificate, and each reads files of its own. */
+const SECOND_TIME =
+  "Where a log host is sent to over https, a second time, with -o signer-sender -t /etc/signer/log.";
+
 const HELP = `
 A new site:
   signer ca init /media/stick/ca
@@ -189,6 +193,7 @@ function describeIssued(authority: Authority, issued: IssuedCertificate, print: 
   } else {
     print("On the signing host, as root; -o is the account that connects, in standalone mode signer:");
     print(`  install -D -m 0600 -o signer-pull -t /etc/signer/pull ${files.join(" ")}`);
+    print(SECOND_TIME);
     print("The next connection uses it; nothing is to be restarted. For nginx, where this name is new:");
     print(`  "CN=${name}" yes;`);
   }
@@ -310,6 +315,7 @@ function describeCrl(authority: Authority, until: Date, print: Print): void {
   print("  nginx -t && systemctl restart nginx");
   print("On the signing host, as root; -o is the account that connects, in standalone mode signer:");
   print(`  install -D -m 0600 -o signer-pull -t /etc/signer/pull ${file}`);
+  print(SECOND_TIME);
 }
 
 function asJson(
