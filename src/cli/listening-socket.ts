@@ -63,7 +63,10 @@ function start(
   place: string,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const fail = (cause: Error) => reject(unusable(place, "cannot be listened at", cause));
+    const fail = (cause: NodeJS.ErrnoException) => {
+      const why = cause.code === "EACCES" ? "this account may not write in its folder" : String(cause.code);
+      reject(unusable(place, `cannot be listened at: ${why}`, cause));
+    };
     server.once("error", fail);
     server.listen(where, () => {
       server.removeListener("error", fail);
