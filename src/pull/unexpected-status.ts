@@ -1,6 +1,5 @@
-import { quoted } from "../outcome.ts";
+import { describeStatus } from "../transport/http-status.ts";
 import type { MutualTlsFiles } from "../transport/mutual-tls.ts";
-import { ownCertificateNote } from "../transport/tls-failure.ts";
 
 /** What a status means of a server with the shipped configuration, and so what to look at there. */
 const MEANINGS: Readonly<Record<number, string>> = {
@@ -28,13 +27,5 @@ export function describeUnexpected(
   location: string | undefined,
   files: MutualTlsFiles,
 ): string {
-  if (status >= 300 && status < 400 && status !== 304)
-    return `redirects${location === undefined ? "" : ` to ${quoted(location)}`} (${status}), which is not followed`;
-  if (status === 400) {
-    const looked =
-      ": it is revoked, of another CA, or not valid by the clock there; nginx's error log says which";
-    return `does not accept this host's certificate (400)${ownCertificateNote(files) || looked}`;
-  }
-  const meaning = MEANINGS[status];
-  return `answers ${status}${meaning === undefined ? "" : `: ${meaning}`}`;
+  return describeStatus(status, location, files, MEANINGS);
 }

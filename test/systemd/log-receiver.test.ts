@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeUpgradeRequest } from "../../src/log/remote/upgrade.ts";
 import { type BootedSystemd, bootSystemd, canBootSystemd } from "../support/booted-systemd.ts";
 import { Cleanup } from "../support/cleanup.ts";
+import { upgradeRequest } from "../support/upgrade-request.ts";
 
 // The shipped units of a log host behind nginx, in a systemd of their own: all of the sandbox is real.
 
@@ -45,7 +45,7 @@ describe.runIf(canBootSystemd)("a receiver under systemd, in the whole sandbox,"
       "setpriv",
       ["--reuid", account, "--regid", account, "--clear-groups", "/usr/bin/python3", "-c", ASK],
       {
-        stdin: `${encodeUpgradeRequest("/signer", "log")}{"kind":"root-of","size":0}\n`,
+        stdin: `${upgradeRequest()}{"kind":"root-of","size":0}\n`,
       },
     );
   const property = async (name: string) =>

@@ -1,7 +1,5 @@
-import { createServer } from "node:net";
 import { isAbsolute } from "node:path";
 import type { Command } from "commander";
-import { HttpReceiver } from "../../log/copy/http-receiver.ts";
 import { LogCopy } from "../../log/copy/log-copy.ts";
 import { receive } from "../../log/copy/receive.ts";
 import { Fault, quoted, type Refusal, refusal } from "../../outcome.ts";
@@ -91,13 +89,11 @@ async function receiveOverHttp(
   const stopped = stopSignal();
   process.stderr.on("error", () => undefined); // a line that nobody takes is lost, and nothing else
   const say = (line: string): void => void process.stderr.write(`signer-log: receive: ${line}\n`);
+  const { HttpReceiver } = await import("../../log/copy/http-receiver.ts"); // node:http, which no other command needs
   const receiver = new HttpReceiver({ open: () => LogCopy.open(directory), now: () => new Date(), say });
-  const server = createServer({ allowHalfOpen: true });
-  receiver.serve(server);
-  await listen(server, placeOf(path, group, listening));
+  await listen(receiver.server, placeOf(path, group, listening));
   say(`ready for ${directory}`);
   await stopped;
-  server.close();
   await receiver.close();
   return undefined;
 }

@@ -1,17 +1,17 @@
-import type { Server, Socket } from "node:net";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { Socket } from "node:net";
 import { Fault, quoted } from "../../outcome.ts";
-import { readHead } from "../../transport/http-head.ts";
 import {
   encodeUpgradeRefusal,
+  judgeUpgradeRequest,
   MAX_HEAD_BYTES,
-  parseUpgradeRequest,
   UPGRADE_ANSWER,
 } from "../remote/upgrade.ts";
 import type { LogCopy } from "./log-copy.ts";
 import { RECEIVE_BOUNDS, type ReceiveBounds, receive } from "./receive.ts";
 
 export interface HttpReceiverBounds {
-  /** How long a connection may take to send its request, in ms. */
+  /** How long a connection may take to send its request, in ms, and up to a tenth more: so often is looked. */
   readonly askMs: number;
   /** Connections at once: beyond, the one that has been silent the longest goes. */
   readonly maxConnections: number;
@@ -44,64 +44,94 @@ export interface HttpReceiverOptions {
  * permissions.
  */
 export class HttpReceiver {
+  /** For who says where to listen. */
+  readonly server: Server;
   readonly #options: HttpReceiverOptions;
   readonly #bounds: HttpReceiverBounds;
-  /** When each was last heard, the longest ago first. */
-  readonly #heard = new Map<Socket, number>();
+  /** All that are open, the one that was heard the longest ago first. */
+  readonly #heard = new Set<Socket>();
+  /** Who has had an answer, or is served: nothing more that node:http sees of it counts. */
+  readonly #answered = new WeakSet<Socket>();
   readonly #serving = new Set<Promise<void>>();
 
   constructor(options: HttpReceiverOptions) {
     this.#options = options;
     this.#bounds = options.bounds ?? HTTP_RECEIVER_BOUNDS;
-  }
-
-  /** Serves the connections of `server`, which MUST allow half-open ones. */
-  serve(server: Server): void {
-    server.on("connection", (socket: Socket) => {
-      const serving = this.#serve(socket).finally(() => this.#serving.delete(serving));
-      this.#serving.add(serving);
+    const { askMs } = this.#bounds;
+    this.server = createServer({
+      maxHeaderSize: MAX_HEAD_BYTES,
+      headersTimeout: askMs,
+      requestTimeout: askMs,
+      connectionsCheckingInterval: askMs / 10,
+      insecureHTTPParser: false,
+      requireHostHeader: false, // it is not required of upgrades, and is looked at here for all
     });
+    this.server.maxHeadersCount = 0; // fields beyond a number would not be seen; their bytes are limited
+    this.server.on("connection", (socket) => this.#admit(socket));
+    const onUpgrade = (request: IncomingMessage, _: unknown, head: Buffer) => this.#upgrade(request, head);
+    this.server.on("upgrade", onUpgrade);
+    this.server.on("connect", onUpgrade);
+    const onRequest = (request: IncomingMessage) => {
+      const judged = judgeUpgradeRequest(request);
+      this.#refuse(request.socket, typeof judged === "number" ? judged : 426);
+    };
+    this.server.on("request", onRequest);
+    this.server.on("checkContinue", onRequest);
+    this.server.on("checkExpectation", onRequest);
+    this.server.on("clientError", (error, socket) => this.#fail(error, socket as Socket));
   }
 
-  /** Ends every connection, within a second: what was answered arrives. Never rejects. */
+  /** Listens no more, and ends every connection, within a second: what was answered arrives. Never rejects. */
   async close(): Promise<void> {
-    for (const socket of this.#heard.keys()) socket.end();
+    this.server.close();
+    for (const socket of this.#heard) socket.end();
     const { promise: enough, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, LAST_WORD_MS);
     await Promise.race([Promise.all(this.#serving), enough]);
     clearTimeout(timer);
-    for (const socket of this.#heard.keys()) socket.destroy();
-  }
-
-  async #serve(socket: Socket): Promise<void> {
-    socket.on("error", () => undefined); // it closes then
-    this.#admit(socket);
-    const timer = setTimeout(() => socket.destroy(), this.#bounds.askMs);
-    const head = await readHead(socket, MAX_HEAD_BYTES);
-    clearTimeout(timer);
-    if (socket.destroyed) return;
-    const request = head === undefined ? 400 : parseUpgradeRequest(head);
-    if (typeof request === "number") this.#refuse(socket, request);
-    else await this.#receive(socket, request.certificate);
+    for (const socket of this.#heard) socket.destroy();
   }
 
   /** Lets it in; where there are too many, another one goes. */
   #admit(socket: Socket): void {
-    const heard = () => {
-      this.#heard.delete(socket);
-      if (!socket.destroyed) this.#heard.set(socket, performance.now());
-    };
-    heard();
-    socket.on("readable", heard);
+    socket.on("error", () => undefined); // it closes then
+    this.#heard.add(socket);
     socket.once("close", () => this.#heard.delete(socket));
-    const [silent] = this.#heard.keys();
+    const [silent] = this.#heard;
     if (this.#heard.size <= this.#bounds.maxConnections) return;
     silent?.destroy();
     if (silent !== undefined) this.#heard.delete(silent);
   }
 
+  #upgrade(request: IncomingMessage, head: Buffer): void {
+    const { socket } = request;
+    const judged = judgeUpgradeRequest(request);
+    if (typeof judged === "number") {
+      this.#refuse(socket, judged);
+      return;
+    }
+    if (this.#answered.has(socket) || socket.destroyed) return;
+    this.#answered.add(socket);
+    if (head.length > 0) socket.unshift(head);
+    const heard = () => {
+      this.#heard.delete(socket);
+      if (!socket.destroyed) this.#heard.add(socket);
+    };
+    socket.on("readable", heard);
+    const serving = this.#receive(socket, judged.certificate).finally(() => this.#serving.delete(serving));
+    this.#serving.add(serving);
+  }
+
+  /** What it sent is no HTTP/1.1; or it has sent too little for too long, or is gone. */
+  #fail(error: Error, socket: Socket): void {
+    if ("code" in error && String(error.code).startsWith("HPE_")) this.#refuse(socket, 400);
+    else socket.destroy();
+  }
+
   /** The last word: who does not take it in time, or goes on sending, is cut off. */
   #refuse(socket: Socket, status: 400 | 426): void {
+    if (this.#answered.has(socket) || socket.destroyed) return;
+    this.#answered.add(socket);
     this.#options.say(`refused a request that is none of a log's sender (${status})`);
     socket.end(encodeUpgradeRefusal(status));
     socket.resume(); // unread bytes would end it for the other side before the answer does

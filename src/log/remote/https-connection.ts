@@ -1,15 +1,17 @@
+import { request as startRequest } from "node:http";
+import type { TLSSocket } from "node:tls";
 import type { HttpsRemoteLog } from "../../config/config.ts";
-import { type Fault, quoted } from "../../outcome.ts";
-import { readHead } from "../../transport/http-head.ts";
+import type { Fault } from "../../outcome.ts";
+import { describeStatus } from "../../transport/http-status.ts";
 import {
   connectMutualTls,
   type MutualTlsPeer,
   peerFault,
   withoutBrackets,
 } from "../../transport/mutual-tls-connection.ts";
-import { describeTlsFailure, ownCertificateNote } from "../../transport/tls-failure.ts";
+import { describeTlsFailure } from "../../transport/tls-failure.ts";
 import type { Connection } from "./connection.ts";
-import { encodeUpgradeRequest, MAX_HEAD_BYTES, parseUpgradeAnswer, type UpgradeAnswer } from "./upgrade.ts";
+import { isUpgradeAnswer, MAX_HEAD_BYTES, upgradeFields, upgradePath } from "./upgrade.ts";
 
 /** Silence after which the kernel asks; ten questions, a second apart, without an answer and the connection is broken. In ms. */
 const KEEPALIVE_MS = 5_000;
@@ -42,18 +44,14 @@ export async function connectHttps(remote: HttpsRemoteLog, signal: AbortSignal):
   socket.once("close", () => signal.removeEventListener("abort", giveUp)); // a signal may live longer than many connections
   socket.setKeepAlive(true, KEEPALIVE_MS);
   if (signal.aborted) giveUp();
-  socket.write(encodeUpgradeRequest(url.pathname.replace(/\/$/, ""), url.host));
-  const head = await readHead(socket, MAX_HEAD_BYTES);
-  if (head === undefined) {
+  const answer = await ask(socket, url).catch((error: unknown) => {
     socket.destroy();
-    throw broken.signal.reason ?? peerFault(peer, noHead(socket.readableEnded));
-  }
-  const answer = parseUpgradeAnswer(head);
-  if (answer?.kind !== "upgraded") {
+    throw broken.signal.reason ?? explained(error, peer);
+  });
+  if (!answer.isUpgraded) {
     socket.destroy();
-    throw answer === undefined
-      ? peerFault(peer, "does not answer as a log host: it does not speak HTTP/1.1 with signer-log/1")
-      : peerFault(peer, describeRefusal(answer, peer));
+    const { status, location } = answer;
+    throw peerFault(peer, status === 101 ? NO_LOG_HOST : describeStatus(status, location, peer, MEANINGS));
   }
   return {
     stream: socket,
@@ -66,31 +64,56 @@ export async function connectHttps(remote: HttpsRemoteLog, signal: AbortSignal):
   };
 }
 
-function noHead(hasEnded: boolean): string {
-  return hasEnded
-    ? "ended the connection without an answer"
-    : `does not answer as a log host: its answer's head has more than ${MAX_HEAD_BYTES} bytes`;
+interface Answer {
+  readonly isUpgraded: boolean;
+  readonly status: number;
+  /** Of a redirect. Controlled by: the other side. */
+  readonly location?: string | undefined;
 }
 
-/** What a status means here, so that a person knows what to look at. Before a certificate was accepted, nginx answers 400. */
-function describeRefusal(
-  { status, location }: UpgradeAnswer & { readonly kind: "refused" },
-  peer: MutualTlsPeer,
-): string {
-  if (status >= 300 && status < 400) {
-    const to = location === undefined ? "" : ` to ${quoted(location)}`;
-    return `redirects${to} (${status}), which is not followed`;
-  }
-  if (status === 400) {
-    const note = ownCertificateNote(peer);
-    const why =
-      ": it is revoked, of another CA, or not valid by the clock there; nginx's error log says which";
-    return `does not accept this host's certificate (400)${note === "" ? why : note}`;
-  }
-  const meaning = MEANINGS[status];
-  return `answers ${status}${meaning === undefined ? "" : `: ${meaning}`}`;
+/**
+ * Asks for the upgrade. What comes behind the answer that grants it stays in the socket, which is node:http's no more; after any
+ * other it is of no use. Rejects with errors of node:http, and where the socket is closed.
+ */
+function ask(socket: TLSSocket, url: URL): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = startRequest({
+      createConnection: () => socket,
+      path: upgradePath(url),
+      headers: upgradeFields(url),
+      setDefaultHeaders: false,
+      maxHeaderSize: MAX_HEAD_BYTES,
+      insecureHTTPParser: false,
+    });
+    request.on("error", reject);
+    socket.once("close", () => reject(Object.assign(new Error("closed"), { code: "ECONNRESET" })));
+    request.once("upgrade", (answer, _, head) => {
+      if (head.length > 0) socket.unshift(head);
+      resolve({ isUpgraded: isUpgradeAnswer(answer), status: 101 });
+    });
+    const refused = (status = 0, location?: string) => resolve({ isUpgraded: false, status, location });
+    request.once("response", ({ statusCode, headers }) => refused(statusCode, headers.location));
+    request.once("information", ({ statusCode }) => refused(statusCode)); // no wait for one that may never come
+    request.end();
+  });
 }
 
+const NO_LOG_HOST = "does not answer as a log host: it does not speak HTTP/1.1 with signer-log/1";
+
+/** Why there was no answer, where the socket has not said it. */
+function explained(error: unknown, peer: MutualTlsPeer): unknown {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (code === "ECONNRESET") return peerFault(peer, "ended the connection without an answer", error);
+  if (code === "HPE_HEADER_OVERFLOW")
+    return peerFault(
+      peer,
+      `does not answer as a log host: its answer's head has more than ${MAX_HEAD_BYTES} bytes`,
+      error,
+    );
+  return code.startsWith("HPE_") ? peerFault(peer, NO_LOG_HOST, error) : error;
+}
+
+/** What a status means of a log host behind nginx with the shipped configuration. */
 const MEANINGS: Readonly<Record<number, string>> = {
   200: "there is something else than a log host at this url",
   403: "this host's certificate is not one of those that its configuration names for the log",

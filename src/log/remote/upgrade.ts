@@ -1,33 +1,27 @@
-import { type HttpHead, parseHead } from "../../transport/http-head.ts";
+import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
 
 /**
  * How a connection over HTTP becomes one of the remote log's protocol (docs/FORMATS.md, "Remote log"): a request to upgrade
- * (RFC 9110 §7.8), answered 101; from then on both sides speak as over SSH.
+ * (RFC 9110 §7.8), answered 101; from then on both sides speak as over SSH. Heads are read by node:http; what they say is judged here.
  */
 
 /** Of the protocol that follows; its version is raised with every change. */
 export const UPGRADE_TOKEN = "signer-log/1";
-/** Longest head, in bytes. */
+/** Longest head, in bytes as node:http counts them: without line ends, colons and spaces. */
 export const MAX_HEAD_BYTES = 4096;
 /** Last part of the path. */
 const RESOURCE = "log";
 
-const REQUEST = /^GET (?<path>(?:\/[A-Za-z0-9._~-]+)*\/log) HTTP\/1\.1$/;
-const STATUS = /^HTTP\/1\.[01] (?<status>[1-5]\d\d)(?: [\t\x20-\x7e]*)?$/;
+const PATH = /^(?:\/[A-Za-z0-9._~-]+)*\/log$/;
 
-/**
- * The request, as bytes to be sent.
- * @param base of the url: its path without a slash at its end
- * @param authority host, and port where it is not 443, as in the url
- */
-export function encodeUpgradeRequest(base: string, authority: string): string {
-  return [
-    `GET ${base}/${RESOURCE} HTTP/1.1`,
-    `Host: ${authority}`,
-    "Connection: upgrade",
-    `Upgrade: ${UPGRADE_TOKEN}`,
-    "\r\n",
-  ].join("\r\n");
+/** A URL's path with what is asked for there. */
+export function upgradePath({ pathname }: URL): string {
+  return `${pathname.replace(/\/$/, "")}/${RESOURCE}`;
+}
+
+/** All fields of the request, in their order. */
+export function upgradeFields({ host }: URL): OutgoingHttpHeaders {
+  return { Host: host, Connection: "upgrade", Upgrade: UPGRADE_TOKEN };
 }
 
 export interface UpgradeRequest {
@@ -36,22 +30,24 @@ export interface UpgradeRequest {
   readonly certificate: string | undefined;
 }
 
-/** Reads a request's head; or the status that refuses it. Controlled by: whoever may connect. */
-export function parseUpgradeRequest(text: string): UpgradeRequest | 400 | 426 {
-  const head = parseHead(text);
-  const path = head === undefined ? undefined : REQUEST.exec(head.start)?.groups?.["path"];
-  if (
-    head === undefined ||
-    path === undefined ||
-    path.split("/").some((part) => part === "." || part === "..")
-  )
-    return 400;
-  const { fields } = head;
+/**
+ * What a request is: one to upgrade, or the status that refuses it. That it asks to upgrade to anything at all (RFC 9110 §7.6.1) is
+ * node:http's to say. Controlled by: whoever may connect.
+ */
+export function judgeUpgradeRequest({
+  method,
+  url: path = "",
+  httpVersion,
+  headersDistinct: fields,
+}: Pick<IncomingMessage, "method" | "url" | "httpVersion" | "headersDistinct">): UpgradeRequest | 400 | 426 {
+  if (method !== "GET" || httpVersion !== "1.1" || !PATH.test(path)) return 400;
+  if (path.split("/").some((part) => part === "." || part === "..")) return 400;
   // Neither has one; a body would be taken for the protocol.
-  if (fields.has("transfer-encoding") || (fields.get("content-length") ?? "0") !== "0") return 400;
-  if (!/^[\x21-\x7e]+$/.test(fields.get("host") ?? "")) return 400;
-  if (!upgrades(head) || fields.get("upgrade") !== UPGRADE_TOKEN) return 426;
-  return { path, certificate: fields.get("signer-certificate") };
+  if (fields["transfer-encoding"] !== undefined || !isOnly(fields["content-length"] ?? ["0"], "0"))
+    return 400;
+  if (!isOnly(fields["host"], /^[\x21-\x7e]+$/)) return 400; // RFC 9112 §3.2
+  if (!isOnly(fields["upgrade"], UPGRADE_TOKEN)) return 426;
+  return { path, certificate: fields["signer-certificate"]?.join(", ") };
 }
 
 /** The answer that the protocol follows. */
@@ -76,23 +72,17 @@ export function encodeUpgradeRefusal(status: keyof typeof REASONS): string {
   ].join("\r\n");
 }
 
-export type UpgradeAnswer =
-  | { readonly kind: "upgraded" }
-  /** `location` of a redirect. Controlled by: the other side. */
-  | { readonly kind: "refused"; readonly status: number; readonly location: string | undefined };
-
-/** Reads an answer's head; undefined where it is none of HTTP/1.1, or upgrades to something else. Controlled by: the other side. */
-export function parseUpgradeAnswer(text: string): UpgradeAnswer | undefined {
-  const head = parseHead(text);
-  const status = head === undefined ? undefined : STATUS.exec(head.start)?.groups?.["status"];
-  if (head === undefined || status === undefined) return undefined;
-  if (status !== "101")
-    return { kind: "refused", status: Number(status), location: head.fields.get("location") };
-  const isOurs = upgrades(head) && head.fields.get("upgrade") === UPGRADE_TOKEN;
-  return isOurs && head.start.startsWith("HTTP/1.1 ") ? { kind: "upgraded" } : undefined;
+/** Whether an answer that upgrades does so to the remote log's protocol. Controlled by: the other side. */
+export function isUpgradeAnswer({
+  httpVersion,
+  headersDistinct: fields,
+}: Pick<IncomingMessage, "httpVersion" | "headersDistinct">): boolean {
+  return httpVersion === "1.1" && isOnly(fields["upgrade"], UPGRADE_TOKEN);
 }
 
-function upgrades({ fields }: HttpHead): boolean {
-  const options = (fields.get("connection") ?? "").toLowerCase().split(",");
-  return options.some((option) => option.trim() === "upgrade");
+/** Whether a field stands there once, and so. */
+function isOnly(values: readonly string[] | undefined, expected: string | RegExp): boolean {
+  const [value = "", ...more] = values ?? [];
+  if (values === undefined || more.length > 0) return false;
+  return typeof expected === "string" ? value === expected : expected.test(value);
 }

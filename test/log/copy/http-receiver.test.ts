@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
@@ -10,13 +10,14 @@ import {
 import { LogCopy } from "../../../src/log/copy/log-copy.ts";
 import { entryMessages } from "../../../src/log/remote/entry-messages.ts";
 import { encodeMessage, type Message } from "../../../src/log/remote/message.ts";
-import { encodeUpgradeRequest, UPGRADE_ANSWER } from "../../../src/log/remote/upgrade.ts";
+import { UPGRADE_ANSWER } from "../../../src/log/remote/upgrade.ts";
+import { upgradeRequest } from "../../support/upgrade-request.ts";
 import { at, DAY, freshDirectory, freshLedger } from "../fixture.ts";
 import { appendOf, fork, freshCopy, growLog, sampleLog } from "./fixture.ts";
 
 // The receiver at its socket, as nginx meets it, with a real copy.
 
-const REQUEST = encodeUpgradeRequest("/signer", "log.example.org");
+const REQUEST = upgradeRequest();
 const ROOT_OF_NOTHING = `${encodeMessage({ kind: "root-of", size: 0 })}\n`;
 
 function emptyCopy(): string {
@@ -52,14 +53,9 @@ async function startReceiver(
     say: (line) => void said.push(line),
     bounds: { ...HTTP_RECEIVER_BOUNDS, ...bounds },
   });
-  const server = createServer({ allowHalfOpen: true });
-  receiver.serve(server);
-  server.listen(path);
-  await once(server, "listening");
-  onTestFinished(async () => {
-    server.close();
-    await receiver.close();
-  });
+  receiver.server.listen(path);
+  await once(receiver.server, "listening");
+  onTestFinished(() => receiver.close());
   return { path, said, receiver, open: (first) => openClient(path, first) };
 }
 
@@ -103,6 +99,17 @@ describe("a sender", () => {
     early.socket.end();
     await early.whole();
     await expect.poll(() => said).toEqual(["a sender: connected", "a sender: ended"]);
+  });
+
+  test("may send byte by byte, and end its side before the answer", async () => {
+    const { open } = await startReceiver(emptyCopy());
+    const slow = open();
+    for (const byte of Buffer.from(REQUEST + ROOT_OF_NOTHING)) {
+      slow.socket.write(Buffer.of(byte));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    slow.socket.end();
+    expect((await slow.whole()).replace(UPGRADE_ANSWER, "")).toMatch(/^\{.*"hello".*\n\{.*"root".*\n$/);
   });
 
   test("may be one of several at the same time; each sees what the others have sent", async () => {
@@ -152,18 +159,68 @@ describe("a sender", () => {
 });
 
 describe("who is no sender", () => {
+  const request = (from: string, to: string) => {
+    expect(REQUEST).toContain(from);
+    return REQUEST.replace(from, to);
+  };
+
   test.each([
     ["another path", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 400],
+    ["an upgrade at another path", request("/log", "/logs"), 400],
     ["no upgrade", "GET /signer/log HTTP/1.1\r\nHost: a\r\n\r\n", 426],
+    ["an upgrade that is not the connection's", request("Connection: upgrade", "Connection: close"), 426],
+    ["a word that begins like it", request("Connection: upgrade", "Connection: upgraded"), 426],
+    ["no connection's field", request("Connection: upgrade\r\n", ""), 426],
+    ["another version", request("signer-log/1", "signer-log/2"), 426],
+    ["two upgrades", request("Upgrade:", "Upgrade: h2c\r\nUpgrade:"), 426],
+    ["two hosts", request("Host:", "Host: b\r\nHost:"), 400],
+    ["no host", request("Host: log.example.org\r\n", ""), 400],
+    ["neither host nor upgrade", "GET /signer/log HTTP/1.1\r\n\r\n", 400],
+    [
+      "two hosts, one behind so many fields that node:http would not show it",
+      request("Upgrade: signer-log/1\r\n", `Upgrade: signer-log/1\r\n${"X:\r\n".repeat(2001)}Host: b\r\n`),
+      400,
+    ],
+    ["a body", request("Upgrade", "Content-Length: 4\r\nUpgrade"), 400],
+    ["a body in chunks", request("Upgrade", "Transfer-Encoding: chunked\r\nUpgrade"), 400],
+    ["lengths", request("Upgrade", "Content-Length: 0\r\nContent-Length: 0\r\nUpgrade"), 400],
+    ["POST", request("GET", "POST"), 400],
+    ["a body that is announced", "POST /log HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", 400],
+    ["something expected", "GET /log HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", 426],
+    ["CONNECT", "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400],
+    ["a method in lower case", request("GET", "get"), 400],
+    ["HTTP/1.0", request("HTTP/1.1", "HTTP/1.0"), 400],
+    ["HTTP/2", request("HTTP/1.1", "HTTP/2"), 400],
     ["garbage", "garbage\r\n\r\n", 400],
-    ["a long head", `POST /log HTTP/1.1\r\nHost: a\r\nX: ${"y".repeat(5000)}`, 400],
-  ])("is refused: %s", async (_, request, status) => {
+    ["TLS", "\x16\x03\x01\x02\x00\x01\x00\x01", 400],
+    ["a folded field", request("Upgrade", "X: y\r\n z\r\nUpgrade"), 400],
+    ["a space before the colon", request("Host:", "Host :"), 400],
+    ["no colon", request("Upgrade", "bad header\r\nUpgrade"), 400],
+    ["LF alone", REQUEST.replaceAll("\r\n", "\n"), 400],
+    ["LF alone in one line", request("org\r\n", "org\n"), 400],
+    ["CR alone", request("org\r\n", "org\rx\r\n"), 400],
+    ["NUL", request("org", "o\0g"), 400],
+    ["a path with other bytes", request("/signer", "/signer\x80"), 400],
+    ["a long field", request("Upgrade", `X: ${"y".repeat(4096)}\r\nUpgrade`), 400],
+    ["many fields", request("Upgrade", `${"X: y\r\n".repeat(2048)}Upgrade`), 400],
+    ["two requests, the second a sender's", `GET / HTTP/1.1\r\nHost: a\r\n\r\n${REQUEST}`, 400],
+    ["a sender's behind garbage", `garbage\r\n\r\n${REQUEST}`, 400],
+  ])("is refused, once: %s", async (_, text, status) => {
     const directory = emptyCopy();
     const { open, said } = await startReceiver(directory);
-    const answer = await open(request).whole();
-    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
-    expect(answer).not.toContain("hello");
+    const answer = await open(Buffer.from(`${text}${ROOT_OF_NOTHING}`, "latin1")).whole();
+    expect(answer.match(/^HTTP\/1\.1 .*/gm)).toEqual([expect.stringContaining(` ${status} `)]);
+    expect(answer).toMatch(/^Content-Length: 0\r\nConnection: close(, upgrade)?\r\n\r\n$/m); // and nothing behind it
     expect(said).toEqual([`refused a request that is none of a log's sender (${status})`]);
+  });
+
+  test("and ends in the middle of a head is refused; at its beginning, let go", async () => {
+    const { open, said } = await startReceiver(emptyCopy());
+    const [cut, mute] = [open(REQUEST.slice(0, -2)), open()];
+    for (const { socket } of [cut, mute]) socket.end();
+    expect(await cut.whole()).toMatch(/^HTTP\/1\.1 400 /);
+    expect(await mute.whole()).toBe("");
+    expect(said).toHaveLength(1);
   });
 
   test("and says nothing, or too little, is cut off in time", async () => {
@@ -175,6 +232,14 @@ describe("who is no sender", () => {
     await new Promise((resolve) => setTimeout(resolve, 300)); // it has longer, once it is served
     asked.socket.write(ROOT_OF_NOTHING);
     expect(await asked.lines(2)).toMatchObject([{}, { kind: "root" }]);
+  }, 10_000); // the default of node:http would be to look every 30 s
+
+  test("and is gone before the refusal harms nobody", async () => {
+    const { open, said } = await startReceiver(emptyCopy());
+    const { socket } = open(request("signer-log/1", "signer-log/2"));
+    socket.end(() => socket.destroy());
+    await expect.poll(() => said).toHaveLength(1);
+    expect(await open(REQUEST).lines(1)).toMatchObject([{ kind: "hello" }]);
   });
 
   test("and goes on sending after the refusal is cut off", async () => {

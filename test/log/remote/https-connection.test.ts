@@ -144,6 +144,8 @@ describe("says in one line why there is no connection:", () => {
     ],
     ["503 Service Unavailable", "answers 503: too many connections, or it is being maintained"],
     ["100 Continue", "answers 100"],
+    ["103 Early Hints", "answers 103"],
+    ["304 Not Modified", "answers 304"],
     ["418", "answers 418"],
   ])("%s", async (status, reason) => {
     expect(await reasonFor(answering(`HTTP/1.1 ${status}\r\nContent-Length: 5\r\n\r\nhello`))).toBe(reason);
@@ -174,10 +176,16 @@ describe("says in one line why there is no connection:", () => {
   test.each([
     ["garbage", "garbage\r\n\r\n"],
     ["SSH", "SSH-2.0-OpenSSH_9.2\r\n\r\n"],
+    ["HTTP/2", UPGRADE_ANSWER.replace("HTTP/1.1", "HTTP/2.0")],
     ["HTTP/1.0", "HTTP/1.0 101 x\r\nConnection: upgrade\r\nUpgrade: signer-log/1\r\n\r\n"],
     ["an upgrade to something else", "HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"],
     ["another version", "HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: signer-log/2\r\n\r\n"],
     ["101 without an upgrade", "HTTP/1.1 101 x\r\n\r\n"],
+    ["an upgrade that is not the connection's", "HTTP/1.1 101 x\r\nUpgrade: signer-log/1\r\n\r\n"],
+    ["two upgrades", "HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: signer-log/1\r\nUpgrade: x\r\n\r\n"],
+    ["LF alone", UPGRADE_ANSWER.replaceAll("\r\n", "\n")],
+    ["a folded field", UPGRADE_ANSWER.replace("Upgrade", "X: y\r\n z\r\nUpgrade")],
+    ["no status", UPGRADE_ANSWER.replace("101", "1010")],
     ["a broken field", "HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade : signer-log/1\r\n\r\n"],
   ])("%s", async (_, text) => {
     expect(await reasonFor(answering(text))).toBe(
@@ -199,6 +207,13 @@ describe("says in one line why there is no connection:", () => {
     }
   });
 
+  test("a head that is too long, and otherwise right", async () => {
+    const head = UPGRADE_ANSWER.replace("Upgrade", `X: ${"y".repeat(4096)}\r\nUpgrade`);
+    expect(await reasonFor(answering(head))).toBe(
+      "does not answer as a log host: its answer's head has more than 4096 bytes",
+    );
+  });
+
   test("an end, or a break, in place of an answer", async () => {
     expect(await reasonFor((socket) => socket.end())).toBe("ended the connection without an answer");
     expect(await reasonFor((socket) => socket.end("HTTP/1.1 101 x\r\nUpgr"))).toBe(
@@ -214,7 +229,10 @@ describe("says in one line why there is no connection:", () => {
     const { ledger } = freshLedger();
     for (const serve of [
       () => undefined,
-      (socket: TLSSocket) => void setInterval(() => socket.write("x"), 50).unref(),
+      (socket: TLSSocket) => {
+        socket.write("HTTP/1.1 101 ");
+        setInterval(() => socket.write("x"), 50).unref();
+      },
       answering(UPGRADE_ANSWER), // and no hello
     ]) {
       const { port, sockets } = await startServer(serve);

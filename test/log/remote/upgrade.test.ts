@@ -1,111 +1,99 @@
 import { describe, expect, test } from "vitest";
 import {
-  encodeUpgradeRefusal,
-  encodeUpgradeRequest,
-  parseUpgradeAnswer,
-  parseUpgradeRequest,
-  UPGRADE_ANSWER,
+  isUpgradeAnswer,
+  judgeUpgradeRequest,
+  upgradeFields,
+  upgradePath,
 } from "../../../src/log/remote/upgrade.ts";
 
-const END = "\r\n\r\n";
-const withoutEnd = (text: string) => {
-  expect(text.endsWith(END)).toBe(true);
-  return text.slice(0, -END.length);
-};
-const REQUEST = withoutEnd(encodeUpgradeRequest("/signer", "log.example.org:8443"));
-const request = (from: string, to: string) => {
-  expect(REQUEST).toContain(from);
-  return parseUpgradeRequest(REQUEST.replace(from, to));
-};
+// What heads say. That they are read strictly, by node:http: https-connection.test.ts, copy/http-receiver.test.ts.
+
+type Fields = Readonly<Record<string, string[] | undefined>>;
+
+const REQUEST = { method: "GET", url: "/signer/log", httpVersion: "1.1" };
+const FIELDS = { host: ["log.example.org:8443"], connection: ["upgrade"], upgrade: ["signer-log/1"] };
+const judge = (changed: Partial<typeof REQUEST>, fields: Fields = {}) =>
+  judgeUpgradeRequest({ ...REQUEST, ...changed, headersDistinct: { ...FIELDS, ...fields } });
 
 describe("a request to upgrade", () => {
-  test("is what docs/FORMATS.md says, and is read as what was written", () => {
-    expect(REQUEST).toBe(
-      "GET /signer/log HTTP/1.1\r\nHost: log.example.org:8443\r\nConnection: upgrade\r\nUpgrade: signer-log/1",
-    );
-    expect(parseUpgradeRequest(REQUEST)).toEqual({ path: "/signer/log", certificate: undefined });
-    expect(parseUpgradeRequest(withoutEnd(encodeUpgradeRequest("", "[::1]")))).toMatchObject({
-      path: "/log",
+  test("asks at the url's path, whether it has a slash at its end or not, and its host", () => {
+    for (const url of ["https://log.example.org:8443/signer", "https://log.example.org:8443/signer/"]) {
+      expect(upgradePath(new URL(url))).toBe("/signer/log");
+      expect(Object.entries(upgradeFields(new URL(url)))).toEqual([
+        ["Host", "log.example.org:8443"],
+        ["Connection", "upgrade"],
+        ["Upgrade", "signer-log/1"],
+      ]);
+    }
+    expect(upgradePath(new URL("https://[::1]"))).toBe("/log");
+    expect(upgradeFields(new URL("https://[::1]"))).toMatchObject({ Host: "[::1]" });
+  });
+
+  test("is one, with the certificate's name where nginx passes it on, and more", () => {
+    expect(judge({})).toEqual({ path: "/signer/log", certificate: undefined });
+    expect(judge({ url: "/log" })).toMatchObject({ path: "/log" });
+    const passed = { "signer-certificate": ["CN=enclave"], x: ["y"], "content-length": ["0"] };
+    expect(judge({}, passed)).toEqual({ path: "/signer/log", certificate: "CN=enclave" });
+    expect(judge({}, { "signer-certificate": ["CN=a", "CN=b"] })).toMatchObject({
+      certificate: "CN=a, CN=b",
     });
   });
 
-  test("as nginx passes it on has the certificate's name, and more", () => {
-    const passed =
-      "GET /signer/log HTTP/1.1\r\nUpgrade: signer-log/1\r\nConnection: keep-alive, Upgrade\r\nHost: log\r\nSigner-Certificate: CN=enclave\r\nX: y\r\nContent-Length: 0";
-    expect(parseUpgradeRequest(passed)).toEqual({ path: "/signer/log", certificate: "CN=enclave" });
-  });
+  test.each([
+    { method: "POST" },
+    { method: "CONNECT" },
+    { httpVersion: "1.0" },
+    { httpVersion: "2.0" },
+    { url: "/signer/logs" },
+    { url: "/signer/log?x" },
+    { url: "/signer/log/" },
+    { url: "/signer/../log" },
+    { url: "/./log" },
+    { url: "//log" },
+    { url: "/a%2flog" },
+    { url: "/a\x80/log" },
+    { url: "https://x/log" },
+    { url: "log" },
+    { url: "" },
+  ])("with %j is a bad one", (changed) => expect(judge(changed)).toBe(400));
+
+  test.each<Fields>([
+    { host: ["a b"] },
+    { host: [""] },
+    { host: ["a", "b"] },
+    { host: ["a", "a"] },
+    { host: undefined },
+    { "transfer-encoding": ["chunked"] },
+    { "content-length": ["1"] },
+    { "content-length": ["00"] },
+    { "content-length": ["0", "0"] },
+  ])("with the fields %j is a bad one", (fields) => expect(judge({}, fields)).toBe(400));
 
   test.each([
-    ["GET", "POST"],
-    ["GET", "get"],
-    ["HTTP/1.1", "HTTP/1.0"],
-    ["HTTP/1.1", "HTTP/2"],
-    ["/signer/log", "/signer/logs"],
-    ["/signer/log", "/signer/log?x"],
-    ["/signer/log", "/signer/../log"],
-    ["/signer/log", "/./log"],
-    ["/signer/log", "//log"],
-    ["/signer/log", "/a%2flog"],
-    ["/signer/log", "https://x/log"],
-    ["Host: log.example.org:8443", "Host: a b"],
-    ["Host: log.example.org:8443", "Host: a\r\nHost: b"],
-    ["Host: log.example.org:8443\r\n", ""],
-    ["Connection", "Transfer-Encoding: chunked\r\nConnection"],
-    ["Connection", "Content-Length: 1\r\nConnection"],
-    ["Connection", "Content-Length: 0\r\nContent-Length: 0\r\nConnection"],
-    ["Connection", "bad header\r\nConnection"],
-  ])("with %j as %j is a bad one", (from, to) => expect(request(from, to)).toBe(400));
-
-  test.each([
-    ["signer-log/1", "signer-log/2"],
-    ["signer-log/1", "websocket"],
-    ["signer-log/1", "signer-log/1, h2c"],
-    ["signer-log/1", "signer-log/1\r\nUpgrade: h2c"],
-    ["Upgrade: signer-log/1", "Accept: x"],
-    ["Connection: upgrade", "Connection: close"],
-    ["Connection: upgrade", "Connection: upgraded"],
-    ["Connection: upgrade", "X: upgrade"],
-  ])("with %j as %j is one for something else", (from, to) => expect(request(from, to)).toBe(426));
+    [["signer-log/2"]],
+    [["websocket"]],
+    [["signer-log/1, h2c"]],
+    [["signer-log/1", "h2c"]],
+    [["signer-log/1", "signer-log/1"]],
+    [undefined],
+  ])("to %j is one for something else", (upgrade) => expect(judge({}, { upgrade })).toBe(426));
 });
 
-describe("an answer to it", () => {
-  const ANSWER = withoutEnd(UPGRADE_ANSWER);
-  const answer = (from: string, to: string) => {
-    expect(ANSWER).toContain(from);
-    return parseUpgradeAnswer(ANSWER.replace(from, to));
-  };
+describe("an answer that upgrades", () => {
+  const answer = (upgrade: string[] | undefined, httpVersion = "1.1") =>
+    isUpgradeAnswer({ httpVersion, headersDistinct: { connection: ["upgrade"], upgrade } });
 
-  test("upgrades, also as nginx passes it on", () => {
-    expect(parseUpgradeAnswer(ANSWER)).toEqual({ kind: "upgraded" });
-    expect(answer("Connection: upgrade", "Server: nginx\r\nConnection: UPGRADE")).toEqual({
-      kind: "upgraded",
-    });
-  });
-
-  test.each([400, 426] as const)("that refuses with %d is read as that", (status) => {
-    const text = withoutEnd(encodeUpgradeRefusal(status));
-    expect(parseUpgradeAnswer(text)).toEqual({ kind: "refused", status, location: undefined });
-  });
-
-  test("that redirects says whereto", () => {
-    expect(parseUpgradeAnswer("HTTP/1.1 302 Found\r\nLocation: https://x/")).toEqual({
-      kind: "refused",
-      status: 302,
-      location: "https://x/",
-    });
-  });
+  test("does so to the remote log's protocol", () => expect(answer(["signer-log/1"])).toBe(true));
 
   test.each([
-    ["signer-log/1", "signer-log/2"],
-    ["signer-log/1", "signer-log/1\r\nUpgrade: x"],
-    ["Upgrade: signer-log/1", "X: y"],
-    ["Connection: upgrade", "Connection: close"],
-    ["HTTP/1.1", "HTTP/1.0"],
-    ["HTTP/1.1", "HTTP/2"],
-    ["HTTP/1.1", "SSH-2.0"],
-    ["101", "1010"],
-    ["101", "600"],
-    ["101 ", ""],
-    ["Connection: upgrade", "Connection: upgrade\r\nbroken"],
-  ])("with %j as %j is none", (from, to) => expect(answer(from, to)).toBeUndefined());
+    [["signer-log/2"]],
+    [["signer-log/1, x"]],
+    [["signer-log/1", "x"]],
+    [["Signer-Log/1"]],
+    [undefined],
+  ])("or to %j, which it is not", (upgrade) => expect(answer(upgrade)).toBe(false));
+
+  test.each(["1.0", "2.0"])("is none of HTTP/%s", (version) =>
+    expect(answer(["signer-log/1"], version)).toBe(false),
+  );
 });
