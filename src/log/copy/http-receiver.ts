@@ -66,7 +66,6 @@ export class HttpReceiver {
       insecureHTTPParser: false,
       requireHostHeader: false, // it is not required of upgrades, and is looked at here for all
     });
-    this.server.maxHeadersCount = 0; // fields beyond a number would not be seen; their bytes are limited
     this.server.on("connection", (socket) => this.#admit(socket));
     const onUpgrade = (request: IncomingMessage, _: unknown, head: Buffer) => this.#upgrade(request, head);
     this.server.on("upgrade", onUpgrade);

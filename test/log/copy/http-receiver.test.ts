@@ -177,7 +177,7 @@ describe("who is no sender", () => {
     ["no host", request("Host: log.example.org\r\n", ""), 400],
     ["neither host nor upgrade", "GET /signer/log HTTP/1.1\r\n\r\n", 400],
     [
-      "two hosts, one behind so many fields that node:http would not show it",
+      "two hosts, one behind more fields than node:http shows",
       request("Upgrade: signer-log/1\r\n", `Upgrade: signer-log/1\r\n${"X:\r\n".repeat(2001)}Host: b\r\n`),
       400,
     ],
