@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
+import { boundedLines } from "../bounded-lines.ts";
 import type { PullSource } from "../config/config.ts";
-import { boundedLines } from "./bounded-lines.ts";
 import type { Signing } from "./signing.ts";
 import { SourceMemory } from "./source-memory.ts";
 import type { SourceServer } from "./source-server.ts";

@@ -1,5 +1,6 @@
 import { isAbsolute } from "node:path";
 import type { Command } from "commander";
+import { boundedLines } from "../../bounded-lines.ts";
 import { LogCopy } from "../../log/copy/log-copy.ts";
 import { receive } from "../../log/copy/receive.ts";
 import { Fault, quoted, type Refusal, refusal } from "../../outcome.ts";
@@ -88,7 +89,7 @@ async function receiveOverHttp(
   LogCopy.open(directory).close(); // what is wrong with it is said now, not to the first sender
   const stopped = stopSignal();
   process.stderr.on("error", () => undefined); // a line that nobody takes is lost, and nothing else
-  const say = (line: string): void => void process.stderr.write(`signer-log: receive: ${line}\n`);
+  const say = boundedLines((line) => void process.stderr.write(`signer-log: receive: ${line}\n`));
   const { HttpReceiver } = await import("../../log/copy/http-receiver.ts"); // node:http, which no other command needs
   const receiver = new HttpReceiver({ open: () => LogCopy.open(directory), now: () => new Date(), say });
   await listen(receiver.server, placeOf(path, group, listening));

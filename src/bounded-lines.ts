@@ -1,9 +1,9 @@
-/** Most lines about one source within an hour: those of some batches of a thousand files. */
+/** Most lines of one kind of work within an hour: those of some batches of a thousand files. */
 const MAX_LINES = 5_000;
 const HOUR_MS = 3_600_000;
 
 /**
- * Lines for the journal, as many as are of use: a server that announces without end, or answers differently each time, does not
+ * Lines for the journal, as many as are of use: a server that announces without end, or a sender that connects without end, does not
  * push out what else the journal holds. What is left out is counted.
  * @param nowMs of a clock that does not jump
  */

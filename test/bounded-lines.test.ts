@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { boundedLines } from "../../src/pull/bounded-lines.ts";
+import { boundedLines } from "../src/bounded-lines.ts";
 
 test("within an hour so many lines are written; how many were left out is said in the next one", () => {
   const written: string[] = [];
