@@ -1,5 +1,19 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  fchownSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import type { Config, Mode } from "../config/config.ts";
@@ -228,12 +242,36 @@ async function describe(
 }
 
 /**
- * Everything in a folder that nobody but this account has had a hand in. One that was given away before is left alone: its
- * owner could have put links into it, and root would follow them.
+ * What this account has made in a folder becomes the owner's. Where the folder was theirs before, made when the program was installed
+ * for instance, they could have put links into it, and root would follow them: then only what is root's own, by its descriptor.
  */
 function giveAway(directory: string, owner: Owner): void {
-  if (statSync(directory).uid !== process.geteuid?.()) return;
+  if (statSync(directory).uid !== process.geteuid?.()) {
+    for (const entry of readdirSync(directory)) giveOwn(join(directory, entry), owner);
+    return;
+  }
   for (const entry of readdirSync(directory, { recursive: true, encoding: "utf8" }))
     chownSync(join(directory, entry), owner.uid, owner.gid);
   chownSync(directory, owner.uid, owner.gid);
+}
+
+/** A file with no other name, or a folder and what is in it, where it is this account's. Follows nothing. */
+function giveOwn(path: string, owner: Owner): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.uid !== process.geteuid?.()) return;
+  let file: number;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return; // a link or a socket, and none of ours
+  }
+  try {
+    const stat = fstatSync(file);
+    if (stat.uid !== process.geteuid?.()) return;
+    const inside = `/proc/self/fd/${file}`;
+    if (stat.isDirectory()) for (const entry of readdirSync(inside)) giveOwn(join(inside, entry), owner);
+    else if (!stat.isFile() || stat.nlink !== 1) return;
+    fchownSync(file, owner.uid, owner.gid);
+  } finally {
+    closeSync(file);
+  }
 }

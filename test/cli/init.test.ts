@@ -1,8 +1,11 @@
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
+  chownSync,
   existsSync,
+  linkSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -289,6 +292,18 @@ describe.runIf(isRoot)("init --owner", () => {
     expect(outcome(await run("setpriv", accept, { env, stdin: database }))).toBe("signed");
   });
 
+  test("gives away what it makes in a folder that was the account's before", async () => {
+    const { state, init } = await newPlace();
+    mkdirSync(state, { mode: 0o700 });
+    chownSync(state, uid, 0);
+    expect(await init("--owner", owner)).toMatchObject({ status: 0, stderr: "" });
+    const owners = readdirSync(state, { recursive: true, encoding: "utf8" }).map(
+      (name) => lstatSync(join(state, name)).uid,
+    );
+    expect(owners.length).toBeGreaterThan(1);
+    expect(new Set(owners)).toEqual(new Set([uid]));
+  });
+
   test("follows no link that the account has put into its folder", async () => {
     const { folder, state, init } = await newPlace();
     await init("--owner", owner);
@@ -299,6 +314,7 @@ describe.runIf(isRoot)("init --owner", () => {
     writeFileSync(join(targets, "one"), "root's own");
     symlinkSync(target, join(state, "link"));
     symlinkSync(targets, join(state, "links"));
+    linkSync(target, join(state, "another-name"));
     expect(await init("--owner", owner)).toMatchObject({ status: 0 });
     expect([target, targets, join(targets, "one")].map((path) => lstatSync(path).uid)).toEqual([0, 0, 0]);
   });
