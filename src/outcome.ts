@@ -211,6 +211,11 @@ export class Fault extends Error {
   }
 }
 
+/** Our own words, which may hold a path, as one line of printable ASCII: what is none of it becomes `?`. */
+export function printableReason(text: string, maxCharacters: number): string {
+  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, maxCharacters);
+}
+
 /**
  * A stranger's text, fit for a message, a terminal and a log line: JSON string syntax, everything outside printable
  * ASCII as `\xNN` or `\uNNNN`, cut to `maxLength` characters (default 64) with `...` where something is missing.

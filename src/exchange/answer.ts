@@ -1,5 +1,5 @@
-import { encodeCanonicalJson, parseCanonicalJson } from "../log/canonical-json.ts";
-import { type Code, EXIT, type Refusal } from "../outcome.ts";
+import { encodeCanonicalJson, membersOf, parseCanonicalJson } from "../log/canonical-json.ts";
+import { type Code, EXIT, printableReason, type Refusal } from "../outcome.ts";
 import type { AnnouncedFile } from "./notification.ts";
 
 /**
@@ -54,8 +54,8 @@ export interface NotSigned {
 
 /** The content of a `.refused`. */
 export function encodeNotSigned({ code, reason }: Pick<Refusal, "reason"> & { readonly code: Code }): string {
-  const printable = reason.replace(/[^\x20-\x7e]/g, "?").slice(0, MAX_REASON_CHARACTERS);
-  return `${encodeCanonicalJson({ version: ANSWER_VERSION, code, reason: printable === "" ? code : printable })}\n`;
+  const shown = printableReason(reason, MAX_REASON_CHARACTERS);
+  return `${encodeCanonicalJson({ version: ANSWER_VERSION, code, reason: shown === "" ? code : shown })}\n`;
 }
 
 /** Reads it; undefined for what {@link encodeNotSigned} would not have written. Controlled by: who may write to the inbox. */
@@ -63,8 +63,7 @@ export function parseNotSigned(content: Uint8Array): NotSigned | undefined {
   if (content.byteLength > MAX_ANSWER_BYTES) return undefined;
   const text = Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString("latin1");
   const value = text.endsWith("\n") ? parseCanonicalJson(text.slice(0, -1)) : undefined;
-  if (typeof value !== "object" || Array.isArray(value)) return undefined;
-  const { version, code, reason, ...others } = value as { readonly [key: string]: unknown };
+  const { version, code, reason, ...others } = membersOf(value) ?? {};
   if (version !== ANSWER_VERSION || Object.keys(others).length > 0) return undefined;
   if (typeof code !== "string" || !Object.hasOwn(EXIT, code) || typeof reason !== "string") return undefined;
   if (!PRINTABLE.test(reason) || reason.length > MAX_REASON_CHARACTERS) return undefined;

@@ -1,6 +1,6 @@
 import { ARTEFACT_TYPES, type ArtefactType } from "../artefact/artefact.ts";
 import { parseArtefactName } from "../artefact/artefact-name.ts";
-import { encodeCanonicalJson, parseCanonicalJson } from "../log/canonical-json.ts";
+import { encodeCanonicalJson, membersOf, parseCanonicalJson } from "../log/canonical-json.ts";
 import { type FileName, parseFileName, parseRequester, type Requester } from "../request/request.ts";
 
 /**
@@ -71,7 +71,7 @@ export function splitNotification(
  */
 export function parseNotification(line: string): Notification | undefined {
   if (line.length > MAX_NOTIFICATION_BYTES || !line.endsWith("\n")) return undefined;
-  const { version, seq, time, requests, ...others } = members(parseCanonicalJson(line.slice(0, -1))) ?? {};
+  const { version, seq, time, requests, ...others } = membersOf(parseCanonicalJson(line.slice(0, -1))) ?? {};
   if (version !== NOTIFICATION_VERSION || Object.keys(others).length > 0) return undefined;
   if (!isSeq(seq) || typeof time !== "string" || !TIME.test(time) || !Array.isArray(requests))
     return undefined;
@@ -90,7 +90,7 @@ export function parseNotification(line: string): Notification | undefined {
 
 /** Reads one file of a notification, as {@link parseNotification} does. */
 export function parseAnnounced(value: unknown): AnnouncedFile | undefined {
-  const { seq, name, type, size, sha256, for: who, ...others } = members(value) ?? {};
+  const { seq, name, type, size, sha256, for: who, ...others } = membersOf(value) ?? {};
   if (Object.keys(others).length > 0 || !isSeq(seq)) return undefined;
   const fileName = typeof name === "string" ? parseFileName(name) : undefined;
   if (fileName === undefined || typeof sha256 !== "string" || !SHA256_HEX.test(sha256)) return undefined;
@@ -108,10 +108,4 @@ function encodeTime(time: Date): string {
 
 function isSeq(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 1;
-}
-
-function members(value: unknown): { readonly [key: string]: unknown } | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
 }

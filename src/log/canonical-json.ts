@@ -62,6 +62,13 @@ export function parseCanonicalJson(line: string): CanonicalValue | undefined {
   }
 }
 
+/** The members of an object; undefined for any other value. */
+export function membersOf(value: unknown): { readonly [key: string]: unknown } | undefined {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
+}
+
 /** Whether the value is encoded as `line`, from which JSON.parse made it. Three times as fast as encoding where that can be. */
 function isWrittenAs(value: CanonicalValue, line: string): boolean {
   // Of printable ASCII both encoders make the same strings, so that only the order of members and the kinds of values are left.

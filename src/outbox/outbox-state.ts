@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { MAX_NOTIFICATION_BYTES, parseNotification, splitNotification } from "../exchange/notification.ts";
-import { encodeCanonicalJson, parseCanonicalJson } from "../log/canonical-json.ts";
+import { encodeCanonicalJson, membersOf, parseCanonicalJson } from "../log/canonical-json.ts";
 import { syncDirectory } from "../log/durable-file.ts";
 import { readBounded, replaceFile } from "./folder-files.ts";
 import { NOTIFICATION, type PullFolder } from "./pull-folder.ts";
@@ -43,8 +43,7 @@ export function writeState(folder: PullFolder, { seq, stamp }: OutboxState): voi
 function parseState(content: Buffer): OutboxState | undefined {
   const text = content.toString("latin1");
   const value = text.endsWith("\n") ? parseCanonicalJson(text.slice(0, -1)) : undefined;
-  if (typeof value !== "object" || Array.isArray(value)) return undefined;
-  const { version, seq, stamp } = value as { readonly [key: string]: unknown };
+  const { version, seq, stamp } = membersOf(value) ?? {};
   if (version !== VERSION || typeof seq !== "number" || typeof stamp !== "number") return undefined;
   return seq >= 1 && stamp >= 0 ? { seq, stamp } : undefined;
 }

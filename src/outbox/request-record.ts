@@ -1,5 +1,5 @@
 import { type AnnouncedFile, parseAnnounced } from "../exchange/notification.ts";
-import { encodeCanonicalJson, parseCanonicalJson } from "../log/canonical-json.ts";
+import { encodeCanonicalJson, membersOf, parseCanonicalJson } from "../log/canonical-json.ts";
 import type { LockHolder } from "../repository/lock-holder.ts";
 import { ownedName, parseOwnedName } from "./owner.ts";
 
@@ -38,8 +38,7 @@ export function encodeRecord({ file, expiresMs }: RequestRecord): string {
 export function parseRecord(content: Uint8Array): RequestRecord | undefined {
   const text = Buffer.from(content).toString("latin1");
   const value = text.endsWith("\n") ? parseCanonicalJson(text.slice(0, -1)) : undefined;
-  if (typeof value !== "object" || Array.isArray(value)) return undefined;
-  const { version, expires, file: member, ...others } = value as { readonly [key: string]: unknown };
+  const { version, expires, file: member, ...others } = membersOf(value) ?? {};
   const file = parseAnnounced(member);
   if (version !== VERSION || Object.keys(others).length > 0 || file === undefined) return undefined;
   return typeof expires === "number" ? { file, expiresMs: expires } : undefined;

@@ -1,4 +1,4 @@
-import { encodeCanonicalJson, parseCanonicalJson } from "../log/canonical-json.ts";
+import { encodeCanonicalJson, membersOf, parseCanonicalJson } from "../log/canonical-json.ts";
 
 /** What is remembered of a source, so that it cannot be made to forget what it said: one line of canonical JSON. */
 export interface SourceState {
@@ -43,7 +43,7 @@ export function encodeSourceState({ newest, refused }: SourceState): string {
 /** Reads it; undefined for what {@link encodeSourceState} would not have written. */
 export function parseSourceState(text: string): SourceState | undefined {
   const value = text.endsWith("\n") ? parseCanonicalJson(text.slice(0, -1)) : undefined;
-  const { version, newest, refused, ...others } = members(value) ?? {};
+  const { version, newest, refused, ...others } = membersOf(value) ?? {};
   if (version !== STATE_VERSION || Object.keys(others).length > 0 || !Array.isArray(refused))
     return undefined;
   if (refused.length > MAX_REFUSED || !refused.every(isSha256)) return undefined;
@@ -53,17 +53,11 @@ export function parseSourceState(text: string): SourceState | undefined {
 }
 
 function parseSeen(value: unknown): SeenNotification | undefined {
-  const { seq, sha256, settled, ...others } = members(value) ?? {};
+  const { seq, sha256, settled, ...others } = membersOf(value) ?? {};
   if (Object.keys(others).length > 0 || typeof settled !== "boolean" || !isSha256(sha256)) return undefined;
   return typeof seq === "number" && seq >= 1 ? { seq, sha256, settled } : undefined;
 }
 
 function isSha256(value: unknown): value is string {
   return typeof value === "string" && SHA256_HEX.test(value);
-}
-
-function members(value: unknown): { readonly [key: string]: unknown } | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
 }

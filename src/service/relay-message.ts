@@ -1,5 +1,10 @@
-import { type CanonicalValue, encodeCanonicalJson, parseCanonicalJson } from "../log/canonical-json.ts";
-import { type Code, EXIT, type RefusalCode } from "../outcome.ts";
+import {
+  type CanonicalValue,
+  encodeCanonicalJson,
+  membersOf,
+  parseCanonicalJson,
+} from "../log/canonical-json.ts";
+import { type Code, EXIT, printableReason, type RefusalCode } from "../outcome.ts";
 import { type Address, parseAddress, parseKeyFingerprint } from "../request/peer.ts";
 import { MAX_COMMAND_CHARACTERS } from "../request/request.ts";
 
@@ -57,7 +62,7 @@ export function encodeRelayRequest({ command, address, sshKey, report }: RelayRe
     command: cut,
     address,
     ssh_key: sshKey,
-    report: report && { code: report.code, reason: printable(report.reason, MAX_REPORT_CHARACTERS) },
+    report: report && { code: report.code, reason: printableReason(report.reason, MAX_REPORT_CHARACTERS) },
   });
 }
 
@@ -77,8 +82,7 @@ export function parseRelayRequest(payload: Uint8Array): RelayRequest | undefined
 }
 
 function parseReport(value: unknown): Report | undefined {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  const { code, reason, ...others } = value as { readonly [key: string]: unknown };
+  const { code, reason, ...others } = membersOf(value) ?? {};
   const known = REPORT_CODES.find((each) => each === code);
   if (known === undefined || Object.keys(others).length > 0 || typeof reason !== "string") return undefined;
   return PRINTABLE.test(reason) && reason.length <= MAX_REPORT_CHARACTERS
@@ -90,7 +94,7 @@ function parseReport(value: unknown): Report | undefined {
 export function encodeRelayOutcome(outcome: RelayOutcome): Buffer {
   if (outcome.kind === "answered") return encode({ kind: "answered" });
   const { code, reason } = outcome;
-  const shown = printable(reason, MAX_REASON_CHARACTERS);
+  const shown = printableReason(reason, MAX_REASON_CHARACTERS);
   return encode({ kind: "failed", code, reason: shown === "" ? code : shown });
 }
 
@@ -105,15 +109,10 @@ export function parseRelayOutcome(payload: Uint8Array): RelayOutcome | undefined
   return { kind, code: code as Code, reason };
 }
 
-function printable(text: string, maxCharacters: number): string {
-  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, maxCharacters);
-}
-
 function encode(value: CanonicalValue): Buffer {
   return Buffer.from(encodeCanonicalJson(value), "latin1");
 }
 
 function parse(payload: Uint8Array): { readonly [key: string]: unknown } | undefined {
-  const value = parseCanonicalJson(Buffer.from(payload).toString("latin1"));
-  return typeof value === "object" && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+  return membersOf(parseCanonicalJson(Buffer.from(payload).toString("latin1")));
 }

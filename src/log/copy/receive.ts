@@ -1,5 +1,13 @@
 import type { Readable, Writable } from "node:stream";
-import { type Code, Fault, isRefusal, type Refusal, type RefusalCode, refusal } from "../../outcome.ts";
+import {
+  type Code,
+  Fault,
+  isRefusal,
+  printableReason,
+  type Refusal,
+  type RefusalCode,
+  refusal,
+} from "../../outcome.ts";
 import { encodeDuration, encodeSize } from "../../policy/quantity.ts";
 import type { StoredEntry } from "../log-source.ts";
 import { entryMessages, readEntry } from "../remote/entry-messages.ts";
@@ -163,13 +171,8 @@ class Refused extends Error {
 /** What the sender is told. What a bug had to say is not for it. */
 function described(error: unknown): { readonly code: Code; readonly reason: string } {
   if (error instanceof Refused) return error.refusal;
-  if (error instanceof Fault) return { code: error.code, reason: printable(error.message) };
+  if (error instanceof Fault) return { code: error.code, reason: printableReason(error.message, 1024) };
   return { code: "internal", reason: "an unexpected error" };
-}
-
-/** A Fault's words as a message may carry them; they may hold a path. */
-function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 1024);
 }
 
 /** Messages in and out, each within its time. */
