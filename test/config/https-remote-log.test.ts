@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { isLogHost, remoteLogFiles } from "../../src/config/config.ts";
-import { ConfigFault, parseConfig } from "../../src/config/parse-config.ts";
 import { encodeVerifierKey } from "../../src/log/signed-note.ts";
 import { newWitness } from "../support/log-host.ts";
+import { problemsWith as problems, readWith } from "./smallest.ts";
 
 const witness = newWitness().key;
 const logHost = `[[remote_log]]
@@ -15,29 +15,7 @@ key = "/etc/signer/log/enclave.key"
 witness = "${encodeVerifierKey(witness)}"
 `;
 
-function read(remoteLog: string) {
-  const { remoteLogs } = parseConfig(`origin = "signer.example.org/repo"
-state = "/var/lib/signer"
-[keys.repo]
-file = "/etc/signer/repo.key"
-[[rules]]
-id = "db"
-client = "repos"
-type = "db"
-key = "repo"
-${remoteLog}`);
-  return remoteLogs;
-}
-
-function problems(remoteLog: string): readonly string[] {
-  try {
-    read(remoteLog);
-  } catch (error) {
-    if (error instanceof ConfigFault) return error.problems;
-    throw error;
-  }
-  return [];
-}
+const read = (remoteLog: string) => readWith(remoteLog).remoteLogs;
 
 const source = {
   kind: "https",

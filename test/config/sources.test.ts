@@ -1,8 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
-import type { Config } from "../../src/config/config.ts";
 import { EXAMPLE_CONFIG } from "../../src/config/config-template.ts";
-import { ConfigFault, parseConfig } from "../../src/config/parse-config.ts";
+import { problemsWith as problems, readWith as read } from "./smallest.ts";
 
 const blob = ed25519Blob();
 const KEY = `ssh-ed25519 ${blob.toString("base64")}`;
@@ -27,29 +26,6 @@ function source(settings: Readonly<Record<string, string | number>> = {}): strin
     ([name, value]) => `${name} = ${JSON.stringify(value)}`,
   );
   return `[[sources]]\n${lines.join("\n")}\n`;
-}
-
-function read(text: string): Config {
-  return parseConfig(`origin = "signer.example.org/repo"
-state = "/var/lib/signer"
-[keys.repo]
-file = "/etc/signer/repo.key"
-[[rules]]
-id = "db"
-client = "repos"
-type = "db"
-key = "repo"
-${text}`);
-}
-
-function problems(text: string): readonly string[] {
-  try {
-    read(text);
-  } catch (error) {
-    if (error instanceof ConfigFault) return error.problems;
-    throw error;
-  }
-  return [];
 }
 
 const DEFAULTS = {

@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import type { Config } from "../../src/config/config.ts";
-import { ConfigFault, parseConfig } from "../../src/config/parse-config.ts";
+import { problemsWith as problems, readWith as read } from "./smallest.ts";
 
 const collector = `[[remote_log]]
 type = "syslog"
@@ -8,29 +7,6 @@ name = "siem"
 host = "syslog.example.org"
 ca = "/etc/signer/syslog-ca.pem"
 `;
-
-function read(remoteLog: string): Config {
-  return parseConfig(`origin = "signer.example.org/repo"
-state = "/var/lib/signer"
-[keys.repo]
-file = "/etc/signer/repo.key"
-[[rules]]
-id = "db"
-client = "repos"
-type = "db"
-key = "repo"
-${remoteLog}`);
-}
-
-function problems(remoteLog: string): readonly string[] {
-  try {
-    read(remoteLog);
-  } catch (error) {
-    if (error instanceof ConfigFault) return error.problems;
-    throw error;
-  }
-  return [];
-}
 
 const source = {
   kind: "syslog",

@@ -1,21 +1,13 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  accessSync,
-  constants,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { Ledger } from "../../src/log/ledger.ts";
 import { entriesOf, freshDirectory, ORIGIN, verdict } from "../log/fixture.ts";
 import { type Ended, run } from "../support/run.ts";
+import { hasStrace } from "../support/strace.ts";
 
 const NODE = process.execPath;
 /** log-worker.ts in one file: hundreds are started here, and from TypeScript each would take five times as long. */
@@ -215,19 +207,6 @@ test("of several processes that make the same log at once, one does, and nobody'
 describe("at each single call to the operating system that touches the log,", () => {
   /** Calls that change files or make them durable; each of a worker's is made to fail, or to be its last. */
   const CALLS = ["pwrite64", "fsync", "ftruncate", "unlink"];
-
-  function hasStrace(): boolean {
-    const found = (process.env["PATH"] ?? "").split(delimiter).some((folder) => {
-      try {
-        accessSync(join(folder, "strace"), constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
-    if (!found && process.env["CI"] === "true") throw new Error("strace is missing");
-    return found;
-  }
 
   /** How often a worker that signs once makes each call on the files of the log. */
   async function counted(call: string): Promise<number> {

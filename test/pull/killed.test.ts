@@ -1,30 +1,16 @@
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { Cleanup } from "../support/cleanup.ts";
 import { buildDatabase } from "../support/database-fixture.ts";
 import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/run.ts";
 import { makeSigningHost, rule, SIGNER } from "../support/signing-host.ts";
+import { hasStrace } from "../support/strace.ts";
 import { ServerFolder } from "./announcer.ts";
 import { makeEnclave } from "./enclave.ts";
 import { makeSite } from "./site.ts";
 
 const cleanup = new Cleanup();
 afterAll(() => cleanup.run());
-
-function hasStrace(): boolean {
-  const found = (process.env["PATH"] ?? "").split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, "strace"), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  if (!found && process.env["CI"] === "true") throw new Error("strace is missing");
-  return found;
-}
 
 /** System calls by which it changes something, here or on the server: what is between two of them no crash can tell apart. */
 const CALLS = ["fsync", "fdatasync", "pwrite64", "write", "writev"] as const;

@@ -5,8 +5,9 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { type CertificateAuthority, type CertificateFiles, makeAuthority } from "./certificates.ts";
 import type { Cleanup } from "./cleanup.ts";
+import { makeKeptCopy } from "./kept-copy.ts";
 import { type Nginx, startNginx } from "./nginx.ts";
-import { type Ended, run, runOk } from "./run.ts";
+import { type Ended, run } from "./run.ts";
 import { SIGNER_LOG, type SigningHostUnderTest } from "./signing-host.ts";
 import { waitFor } from "./signing-service.ts";
 import { tempDir } from "./temp-dir.ts";
@@ -44,11 +45,7 @@ export async function startHttpsLogHost(
   options: { readonly name?: string; readonly required?: boolean; readonly timeout?: string } = {},
 ): Promise<HttpsLogHostUnderTest> {
   const { name = "loghost", required = true, timeout = "10 s" } = options;
-  const folder = await tempDir(cleanup);
-  const here = ["--copies", folder, "--log", "repo"];
-  const verifier = (await runOk(SIGNER_LOG, ["--config", host.configFile, "key"])).toString().trim();
-  const init = ["init", "--verifier", verifier, "--witness", `${name}.example.org/repo`];
-  const said = (await runOk(SIGNER_LOG, [...here, ...init])).toString();
+  const { folder, here, said } = await makeKeptCopy(cleanup, host, name);
   const witness = /^witness = (".*")$/m.exec(said)?.[1] ?? "";
   const sockets = await tempDir(cleanup);
   await chmod(sockets, 0o711);

@@ -2,10 +2,10 @@ import { appendFile, writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Cleanup } from "./cleanup.ts";
-import { type Ended, run, runOk } from "./run.ts";
+import { makeKeptCopy } from "./kept-copy.ts";
+import { type Ended, run } from "./run.ts";
 import { SIGNER_LOG, type SigningHostUnderTest } from "./signing-host.ts";
 import { startSshd } from "./sshd.ts";
-import { tempDir } from "./temp-dir.ts";
 
 /** A log host behind a private sshd, set up as `signer-log init` says. */
 export interface LogHostUnderTest {
@@ -32,11 +32,7 @@ export async function startLogHost(
   options: { readonly name?: string; readonly required?: boolean; readonly timeout?: string } = {},
 ): Promise<LogHostUnderTest> {
   const { name = "loghost", required = true, timeout = "10 s" } = options;
-  const folder = await tempDir(cleanup);
-  const here = ["--copies", folder, "--log", "repo"];
-  const verifier = (await runOk(SIGNER_LOG, ["--config", host.configFile, "key"])).toString().trim();
-  const init = ["init", "--verifier", verifier, "--witness", `${name}.example.org/repo`];
-  const said = (await runOk(SIGNER_LOG, [...here, ...init])).toString();
+  const { folder, here, said } = await makeKeptCopy(cleanup, host, name);
   const line = /^restrict,.*$/m.exec(said)?.[0] ?? "";
   const receive = /command="(?<command>[^"]+)"/.exec(line)?.groups?.["command"] ?? "";
   const command = join(folder, "forced-command");

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, rmSync, writeFileSync } from "node:fs";
-import { delimiter, join, resolve } from "node:path";
+import { rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { LogCopy } from "../../../src/log/copy/log-copy.ts";
 import type { Ledger } from "../../../src/log/ledger.ts";
@@ -9,6 +9,7 @@ import { entryMessages } from "../../../src/log/remote/entry-messages.ts";
 import { encodeMessage, type Message, parseMessage } from "../../../src/log/remote/message.ts";
 import { encodeVerifierKey } from "../../../src/log/signed-note.ts";
 import { run } from "../../support/run.ts";
+import { hasStrace } from "../../support/strace.ts";
 import { freshDirectory } from "../fixture.ts";
 import { appendOf, copyVerdict, sampleLog, WITNESS_NAME } from "./fixture.ts";
 
@@ -128,19 +129,6 @@ test("a copy that cannot be written at all is a failure that the sender is told"
   });
   expectKept(directory, [], [3]);
 });
-
-function hasStrace(): boolean {
-  const found = (process.env["PATH"] ?? "").split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, "strace"), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  if (!found && process.env["CI"] === "true") throw new Error("strace is missing");
-  return found;
-}
 
 test.each([
   ["pwrite64", "signal=KILL"],
