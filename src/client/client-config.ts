@@ -20,7 +20,6 @@ export const DEFAULT_CLIENT_CONFIG_FILE = "/etc/signer/client.toml";
 
 /** How a signing host is asked: over SSH, or through a folder out of which it fetches its work. */
 export const VIAS = ["ssh", "pull"] as const;
-export type Via = (typeof VIAS)[number];
 
 /** What a client knows of its signing host (signer-client.toml(5)). */
 export type ClientConfig = SshClientConfig | PullClientConfig;
